@@ -10,7 +10,7 @@ import click
 
 from cli.audit_options import N_MAX, SOURCES, Options, audit_options, check_options
 from cli.options import FILE, FOLDER, OUTPUT, Command, json_option, option_group
-from cli.output import ProgressBar, echo_json, given, open_run
+from cli.output import ProgressBar, echo, echo_json, given, open_run
 
 if TYPE_CHECKING:
     from probe.audit.readers.selection import Selection
@@ -35,7 +35,7 @@ def audit(run: Path | None, as_json: bool, **options: Any) -> None:
         text, found = _audit(chosen)
     else:
         text, found = _audit_sequentially(run, **chosen)
-    echo_json(found) if as_json else click.echo(text)
+    echo_json(found) if as_json else echo(text)
 
 
 @click.command(cls=Command)
@@ -61,7 +61,7 @@ def power(difference: float, spread: float | None, as_json: bool) -> None:
     from probe.stats.power import plan_audit
 
     found = plan_audit(difference, spread=spread)
-    echo_json(found) if as_json else click.echo(power_table(found))
+    echo_json(found) if as_json else echo(power_table(found))
 
 
 @click.command(cls=Command)
@@ -94,11 +94,11 @@ def prompts(
     if as_json:
         echo_json(audit.to_json())
         return
-    click.echo(audit.summary())
+    echo(audit.summary())
     if out is not None:
-        click.echo(f"{out}: {len(audit):,} rows")
+        echo(f"{out}: {len(audit):,} rows")
     if audit.counterfactuals is not None:
-        click.echo(
+        echo(
             f"{counterfactuals}: {audit.counterfactuals['n']:,} rows; "
             f"{audit.counterfactuals['n_without_swap']:,} without the other gender, "
             f"{audit.counterfactuals['n_without_neutral']:,} without a neutral form"

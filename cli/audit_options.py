@@ -73,7 +73,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "its weights (.tflite), or boxes of another detector (docs/faces.md).",
         },
         "face_margin": {
-            "type": click.FloatRange(0),
+            "type": click.FloatRange(0, 10),
             "help": "Margin around a face on each side, as a share of its size.  [default: 0.25]",
         },
         "min_confidence": {
@@ -113,7 +113,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "help": "Sample with columns true and seen: the classifier's errors are taken out.",
         },
         "n_bootstrap": {
-            "type": click.IntRange(1),
+            "type": click.IntRange(1, 100_000),
             "help": "Resamples behind each interval.  [default: 2000]",
         },
         "seed": {"type": SEED, "help": "Seed of the resamples.  [default: 0]"},

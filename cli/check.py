@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import FILE, OUTPUT, Command, json_option, option_group
-from cli.output import echo_json, open_run
+from cli.output import echo, echo_json, open_run
 
 if TYPE_CHECKING:
     from probe.audit.release_gate import Bound
@@ -59,9 +59,9 @@ def check(
         gate = [asdict(verdict) for verdict in verdicts]
         echo_json({"source": name, "n_failed": n_failed, "gate": gate})
     else:
-        click.echo("\n".join(verdict.line() for verdict in verdicts))
+        echo("\n".join(verdict.line() for verdict in verdicts))
         kept = f"{len(verdicts) - n_failed} of {len(verdicts)} bounds are kept"
-        click.echo(f"{'not passed' if n_failed else 'passed'}: {kept}")
+        echo(f"{'not passed' if n_failed else 'passed'}: {kept}")
     if n_failed:
         context.exit(FAILED)
 

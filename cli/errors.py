@@ -1,7 +1,7 @@
 """The one place where errors become messages on standard error and exit codes."""
 
-import errno
 import logging
+import sys
 import traceback
 from typing import Any
 
@@ -10,9 +10,10 @@ import click
 from cli.help import GroupedCommands
 from probe import __version__
 from probe.errors import OptionError, ProbeError
+from probe.io.files import one_line, printable
 
 DEBUG = "--debug"
-
+_LONG = 1000  # characters of the first and of the last part of a message that is cut
 
 _BOUNDS = ("--fail-above", "--fail-below", "--policy", "--junit")
 _MOVED = {
@@ -48,6 +49,15 @@ class OneLineErrors(GroupedCommands):
             args = [DEBUG, *(each for each in options if each != DEBUG), *args[len(options) :]]
         return super().parse_args(ctx, args)
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Report errors of the system in one line: a full disk, a name that is too long, ..."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # that the reader of the output has gone is for click
+            place = error.filename or "the output"
+            _print_line(f"error: {place} cannot be used: {one_line(error)}")
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and turn an exception into an exit code; see the help of `main`."""
         _print_warnings()
@@ -63,10 +73,15 @@ class OneLineErrors(GroupedCommands):
         except KeyboardInterrupt:
             _print_line("Interrupted. Run the same command again to resume.")
             ctx.exit(130)
+        except RecursionError:
+            _print_line("error: a file is nested too deeply; needed one of fewer levels")
+            ctx.exit(1)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # click ends quietly when the reader of the output has gone
-            _print_traceback()
+            is_of_system = isinstance(error, OSError) and error.errno is not None
+            if ctx.params.get("debug") or not is_of_system:
+                _print_traceback()
+            if is_of_system:
+                raise  # to `main`
             _print_line(
                 f"unexpected {type(error).__name__}: {error}. This is a defect of moesd-probe "
                 f"{__version__}, not a mistake of yours. Please report it with the command and the "
@@ -98,4 +113,7 @@ def _print_traceback() -> None:
 
 
 def _print_line(text: str) -> None:
-    click.echo(" ".join(["moesd-probe:", *text.split()]), err=True)
+    line = printable(" ".join(["moesd-probe:", *text.split()]))
+    if len(line) > 2 * _LONG:
+        line = f"{line[:_LONG]} ... {line[-_LONG:]}"
+    click.echo(line, err=True)

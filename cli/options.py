@@ -148,6 +148,11 @@ def _refuse_overwriting(
     output: Path, name: str, seen: Mapping[Path, str], images: Path | None
 ) -> None:
     place, is_file = output.resolve(), output.is_file()
+    if not place.parent.is_dir():
+        raise click.UsageError(
+            f"{name} is {output}, but the folder {output.parent} does not exist; create it, or "
+            "name another file"
+        )
     for path, other in seen.items():
         is_same = path.resolve() == place
         with suppress(OSError):  # one of the two does not exist

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probe.io.files import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -38,13 +40,13 @@ class ProgressBar:
             return
         bar = self._bar or self._open()
         if what not in self._tasks:
-            self._tasks[what] = bar.add_task(what, total=total)
+            self._tasks[what] = bar.add_task(printable(what), total=total)
         bar.update(self._tasks[what], completed=done, total=total)
 
     def echo(self, text: str) -> None:
         """Print a line on standard output, in place of the bar."""
         self.clear()
-        click.echo(text)
+        echo(text)
 
     def clear(self) -> None:
         """Remove the bar from the terminal."""
@@ -60,6 +62,11 @@ class ProgressBar:
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.start()
         return self._bar
+
+
+def echo(text: str = "") -> None:
+    """Print text on standard output; what a file holds cannot control the terminal."""
+    click.echo(printable(text))
 
 
 def open_run(
@@ -95,9 +102,9 @@ def echo_outcome(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         echo_json(outcome.to_json())
         return
-    click.echo(outcome.line())
+    echo(outcome.line())
     if summary := outcome.result.summary():
-        click.echo(summary)
+        echo(summary)
 
 
 def echo_evaluation(run: Path, quality: Mapping[str, Any], *, is_full: bool = False) -> None:
@@ -111,19 +118,19 @@ def echo_evaluation(run: Path, quality: Mapping[str, Any], *, is_full: bool = Fa
     from probe.run.files import SHARES
 
     shares, _ = read_table(run / SHARES, kind="shares")
-    text = Text(result_table(quality, shares))
+    text = Text(printable(result_table(quality, shares)))
     text.highlight_regex(r"(?m)\A.*|^[A-Z]{5,} ", "bold")
     text.highlight_words([WARNING], "bold red")
     Console(highlight=False, soft_wrap=True).print(text)
     if is_full:
-        click.echo(f"\n{evaluation_table(quality)}")
+        echo(f"\n{evaluation_table(quality)}")
 
 
 def echo_answer(answer: Result, as_json: bool) -> None:
     """Print an answer of the library."""
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    echo_json(answer.to_json()) if as_json else echo(answer.summary())
 
 
 def echo_json(data: dict[str, Any]) -> None:
     """Print JSON; NaN is refused."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

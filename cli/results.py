@@ -17,7 +17,7 @@ from cli.options import (
     run_argument,
     settings_of,
 )
-from cli.output import echo_answer, echo_evaluation, echo_json, given, open_run
+from cli.output import echo, echo_answer, echo_evaluation, echo_json, given, open_run
 
 _PLANNED = (
     "recipe",
@@ -71,14 +71,18 @@ def info(run: Path, full: bool, as_json: bool) -> None:
         return
     if inventory.stages.get("evaluate", "") is None:
         echo_evaluation(run, experiment.figures())
-        click.echo()
-    click.echo(inventory.summary(is_full=full))
+        echo()
+    echo(inventory.summary(is_full=full))
 
 
 @click.command(cls=SettingsCommand)
 @click.option("--model", required=True, help="tinytown, a folder, or a hub id.")
 @settings_of("train", only=_PLANNED)
-@click.option("--resolution", type=int, help="Pixels of a side; the model's own if not given.")
+@click.option(
+    "--resolution",
+    type=click.IntRange(8, 16_384),
+    help="Pixels of a side; the model's own if not given.",
+)
 @json_option
 def plan(model: str, resolution: int | None, as_json: bool, **settings: Any) -> None:
     """Estimate the cost of training: weights, memory, operations.

@@ -25,6 +25,7 @@ from cli.options import (
 )
 from cli.output import (
     ProgressBar,
+    echo,
     echo_answer,
     echo_evaluation,
     echo_json,
@@ -108,7 +109,7 @@ def embed(
     with ProgressBar() as bar:
         outcome = _start(run, bar, device, seed=seed, prompts=own, **given(start)).embed()
     if own is not None and not as_json:
-        click.echo(own.summary)
+        echo(own.summary)
     echo_outcome(outcome, as_json)
 
 
@@ -193,10 +194,10 @@ def evaluate(run: Path, device: str, full: bool, as_json: bool, **settings: Any)
     if as_json:
         echo_json(outcome.to_json())
         return
-    click.echo(f"{outcome.line()}\n")
+    echo(f"{outcome.line()}\n")
     echo_evaluation(run, outcome.result.to_json(), is_full=full)
     if not full:
-        click.echo("Details: --full.")
+        echo("Details: --full.")
 
 
 @click.command(cls=Command)
@@ -277,9 +278,9 @@ def run_all(run: Path, device: str, full: bool, as_json: bool, **options: Any) -
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
         return
     results = {outcome.stage: outcome.result for outcome in outcomes}
-    click.echo()
+    echo()
     echo_evaluation(run, results["evaluate"].to_json(), is_full=full)
-    click.echo(f"{'' if full else 'Details: --full. '}Report: {results['report'].summary()}")
+    echo(f"{'' if full else 'Details: --full. '}Report: {results['report'].summary()}")
 
 
 def _do_stage(name: str, run: Path, device: str, as_json: bool, settings: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from cli.options import (
     run_argument,
     settings_of,
 )
-from cli.output import ProgressBar, echo_answer, echo_json, echo_outcome, given, open_run
+from cli.output import ProgressBar, echo, echo_answer, echo_json, echo_outcome, given, open_run
 
 if TYPE_CHECKING:
     from probe.run.pipeline import Outcome
@@ -154,7 +154,7 @@ def sweep(
     if as_json:
         echo_json(result.to_json())
     else:
-        click.echo(f"\n{result.summary()}\nfigure: {files[1]}")
+        echo(f"\n{result.summary()}\nfigure: {files[1]}")
 
 
 @click.group()
@@ -196,7 +196,7 @@ def methods(
             *only, n_images=n_images, draw=draw, on_line=None if as_json else bar.echo
         )
     found = outcome.to_json()
-    echo_json(found) if as_json else click.echo(f"{outcome.line()}\n{methods_table(found)}")
+    echo_json(found) if as_json else echo(f"{outcome.line()}\n{methods_table(found)}")
 
 
 @compare.command(cls=Command)
@@ -214,4 +214,4 @@ def runs(runs: tuple[Path, ...], as_json: bool) -> None:
     from probe.run.compare.runs import compare_runs
 
     found = compare_runs(runs)
-    echo_json(found) if as_json else click.echo(runs_table(found))
+    echo_json(found) if as_json else echo(runs_table(found))

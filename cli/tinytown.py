@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from cli.options import FOLDER
+from cli.output import echo
 
 
 @click.command()
@@ -57,7 +58,7 @@ def main(out: Path, work: Path, n_images: int) -> None:
     text = json.dumps(figures, indent=1, sort_keys=True)
     with atomic(out / "TRAINING_CARD.json") as path:
         path.write_text(text + "\n", encoding="utf-8")
-    click.echo(text)
+    echo(text)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ def write_figure(
     with atomic(paths[-2]) as temporary:
         temporary.write_text(f"{words}\n", "utf-8")
     data = data.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+    data = data.rename(columns=lambda name: harmless(str(name)))
     with atomic(paths[-1]) as temporary:
         data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
     return paths

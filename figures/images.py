@@ -13,7 +13,8 @@ from matplotlib.patches import Patch, Rectangle
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import COLUMN, SIDE_LABELS, StyledFigure, colors_for, points, set_title, styled
-from probe.errors import ArtifactError
+from probe.errors import ArtifactError, DataError
+from probe.io.files import inside
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -96,18 +97,16 @@ def _mark(axes: Axes, extent: tuple[float, ...], letters: str, color: str) -> No
     axes.text(left + 0.015, bottom - 0.035, letters, color=ink, **style)
 
 
-def load_image(path: Path) -> Image.Image:
-    """Read an image of a run as RGB."""
-    from probe.images.reading import open_file
+def load_image(folder: Path, name: str) -> Image.Image:
+    """Read an image of a run as RGB; ``folder`` is that of a side, RUN/images/SIDE."""
+    from probe.images.reading import open_image
 
+    path = inside(folder, name)
     try:
-        with open_file(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        run = path.parents[3]  # run/images/SIDE/SUBJECT/NAME.png
+        return open_image(path)
+    except DataError as error:
         raise ArtifactError(
-            f"{path} cannot be read ({error.strerror or 'not an image'}); run `moesd-probe "
-            f"generate {run}` to make it again"
+            f"{error}: `moesd-probe generate {folder.parents[1]}` makes it again"
         ) from error
 
 
@@ -115,7 +114,7 @@ def load_images(folder: Path, rows: DataFrame) -> list[np.ndarray]:
     """Read the images of some rows, by ``side`` and ``file_name``, shrunk if they are large."""
     images = []
     for side, file_name in zip(rows["side"], rows["file_name"], strict=True):
-        image = load_image(folder / side / file_name)
+        image = load_image(folder / side, file_name)
         image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
         images.append(np.asarray(image))
     return images

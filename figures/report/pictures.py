@@ -112,7 +112,7 @@ def _subjects(subjects: DataFrame, present: set[str]) -> list[str]:
 
 def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
     """Shrink a generated image, as the source of an ``img``."""
-    image = load_image(files.run / "images" / side / file_name)
+    image = load_image(files.run / "images" / side, file_name)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     return as_webp(image, quality=80, method=4)
 

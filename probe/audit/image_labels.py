@@ -130,7 +130,7 @@ def label_images(
     confidence and several faces alike (`probe.images.faces.face.crop_face`) as ambiguous. Files
     of the same content count once a subject.
     """
-    from probe.images.reading import open_image
+    from probe.images.reading import open_batches
 
     if not 0.0 <= min_confidence <= 1.0:
         raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
@@ -146,29 +146,23 @@ def label_images(
     codes = {name: np.full(len(images), _missing_code(UNREADABLE)) for name in seen_values}
     problems: dict[int, str] = {}
     contents: dict[tuple[str, str], int] = {}
-    for start in range(0, len(images), batch_size):
-        opened: dict[int, Image] = {}
-        for row, file in enumerate(images.files[start : start + batch_size], start):
-            try:
-                opened[row] = open_image(file)
-                contents.setdefault((images.subjects[row], hash_file(file)), row)
-            except DataError as error:
-                problems[row] = str(error)
-        if opened:
-            whole = list(opened.values())
-            if faces is None:
-                seen = classifier.label(whole)
-            else:
-                shown = FaceClassifier(classifier, faces, margin=face_margin, whole="")
-                seen = shown.label_opened(whole, names=[images.name(row) for row in opened])
-            for attribute, values in seen_values.items():
-                labels = zip(seen[attribute], seen[f"{attribute}_confidence"], strict=True)
-                codes[attribute][list(opened)] = [
-                    _code(renamed.get(value, value), confidence, values, min_confidence)
-                    for value, confidence in labels
-                ]
+    for opened in open_batches(images.files, batch_size=batch_size, problems=problems):
+        for row in opened:
+            contents.setdefault((images.subjects[row], hash_file(images.files[row])), row)
+        whole = list(opened.values())
+        if faces is None:
+            seen = classifier.label(whole)
+        else:
+            shown = FaceClassifier(classifier, faces, margin=face_margin, whole="")
+            seen = shown.label_opened(whole, names=[images.name(row) for row in opened])
+        for attribute, values in seen_values.items():
+            labels = zip(seen[attribute], seen[f"{attribute}_confidence"], strict=True)
+            codes[attribute][list(opened)] = [
+                _code(renamed.get(value, value), confidence, values, min_confidence)
+                for value, confidence in labels
+            ]
         if progress is not None:
-            progress("labelling images", min(start + batch_size, len(images)), len(images))
+            progress("labelling images", max(opened) + 1, len(images))
     if len(problems) == len(images):
         first = next(iter(problems.values()))
         raise DataError(f"none of {len(images)} images can be opened; the first: {first}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from xml.etree import ElementTree
 
 from probe.audit.measures import MEASURES
 from probe.errors import DataError, OptionError
-from probe.io.files import atomic
+from probe.io.files import LARGEST, atomic, one_line, parse_json, printable, read_whole
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable
 from probe.stats.notation import bracketed, number
@@ -102,13 +101,14 @@ def read_policy(path: Path) -> list[Bound]:
 def read_figures(path: Path) -> Found:
     """Read what ``audit --json`` or ``evaluate --json`` printed; ``-`` is standard input."""
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        found = error
+        found = parse_json(sys.stdin.buffer.read(LARGEST) if str(path) == "-" else read_whole(path))
+    except (OSError, ValueError) as error:
+        found = one_line(error)
     if not isinstance(found, dict):
+        why = f" ({found})" if isinstance(found, str) else ""
         raise DataError(
-            f"{path} holds no figures; needed the output of `moesd-probe audit --json`, or a run"
+            f"{path} holds no figures{why}; needed the output of `moesd-probe audit --json`, or "
+            "a run"
         )
     return found
 
@@ -150,13 +150,13 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None
     for verdict in verdicts:
         name = f"{verdict.figure} {verdict.side} {verdict.limit:g}"
         case = ElementTree.SubElement(
-            suite, "testcase", {"classname": _printable(source), "name": _printable(name)}
+            suite, "testcase", {"classname": printable(source), "name": printable(name)}
         )
         if not verdict.is_kept:
-            details = {"message": _printable(verdict.line()), "type": verdict.side}
+            details = {"message": printable(verdict.line()), "type": verdict.side}
             ElementTree.SubElement(case, "failure", details)
         else:
-            ElementTree.SubElement(case, "system-out").text = _printable(verdict.line())
+            ElementTree.SubElement(case, "system-out").text = printable(verdict.line())
     ElementTree.indent(root)
     with atomic(path) as temporary:
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
@@ -170,8 +170,15 @@ def _check(found: Found, bound: Bound) -> Verdict:
         raise OptionError(
             f"there is no figure {name!r}{nearest(name, known)}; known are {', '.join(known[:40])}"
         )
-    value, low, high = (float(figure[key]) for key in ("value", "low", "high"))
-    extremes, n_missing = _missing_labels(found, name)
+    try:
+        value, low, high = (float(figure[key]) for key in ("value", "low", "high"))
+        extremes, n_missing = _missing_labels(found, name)
+        unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"the figure {name!r} is damaged ({error!r}); needed the output of `moesd-probe audit "
+            "--json`, or a run"
+        ) from error
     if bound.side == ABOVE:
         worst = high + max(0.0, extremes.get("high", value) - value)
         worst = min(worst, max(high, extremes.get("most", worst)))
@@ -179,7 +186,6 @@ def _check(found: Found, bound: Bound) -> Verdict:
     else:
         worst = max(min(low, 0.0), low - max(0.0, value - extremes.get("low", value)))
         is_kept = worst >= bound.limit
-    unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
     return Verdict(
         name, bound.side, bound.limit, value, low, high, worst, is_kept, n_missing, unit, n
     )
@@ -242,11 +248,3 @@ def _number(limit: str) -> float:
     if not math.isfinite(number):
         raise ValueError(limit)
     return number
-
-
-def _printable(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold at all."""
-    return "".join(
-        letter if letter in "\t\n\r" or (letter >= " " and letter not in "\ufffe\uffff") else "?"
-        for letter in text.encode("utf-8", "replace").decode()
-    )

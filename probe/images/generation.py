@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from PIL import UnidentifiedImageError
+from PIL import Image
 
 from probe.images.cpu_workers import CpuWorkers
 from probe.images.denoising import (
@@ -239,7 +239,7 @@ def _stored_key(path: Path) -> str | None:
     try:
         with open_file(path) as image:
             return image.info.get(KEY)
-    except (FileNotFoundError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # none, or damaged
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import ModelError
 from probe.io.plugins import Registry
-from probe.text.checkpoints import read_index, refuse_pickle, resolve_model
+from probe.text.checkpoints import read_config, read_index, refuse_pickle, resolve_model
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -91,8 +90,8 @@ def check_pipeline(folder: Path) -> None:
 def declared_name(path: Path, key: str) -> str:
     """Read the name that a model's JSON file gives under a key; "" if there is none."""
     try:
-        return str(json.loads(path.read_bytes())[key])
-    except (OSError, ValueError, LookupError, TypeError):
+        return str(read_config(path)[key])
+    except (ModelError, KeyError):
         return ""  # later checks name what is wrong with the file
 
 
@@ -101,8 +100,8 @@ def generation_settings(folder: Path) -> GenerationSettings:
     path = folder / SETTINGS
     if not path.is_file():
         return GenerationSettings()
+    data = read_config(path)
     try:
-        data = json.loads(path.read_bytes())
         return GenerationSettings(float(data["guidance_scale"]), int(data["num_inference_steps"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(

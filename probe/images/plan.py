@@ -13,6 +13,7 @@ import pandas as pd
 
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import atomic, hash_parts
+from probe.io.lines import read_json_lines
 from probe.text.lexicon import SPLITS, Lexicon
 from probe.text.templates import fill
 
@@ -125,15 +126,15 @@ def read_metadata(folder: Path) -> pd.DataFrame:
     """Read ``metadata.jsonl`` of a folder of images."""
     path = folder / METADATA
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        table = pd.DataFrame([json.loads(line) for line in lines])
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read ({error}); generate the images again"
-        ) from error
-    if "file_name" not in table.columns:
-        raise ArtifactError(f"{path} names no file; generate the images again")
-    return table
+        rows = [row for _, row in read_json_lines(path) if row is not None]
+    except DataError as error:
+        raise ArtifactError(f"{error}, or generate the images again") from error
+    names: list[Any] = [row.get("file_name") if isinstance(row, dict) else None for row in rows]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ArtifactError(f"{path} names no file in some row; generate the images again")
+    if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ArtifactError(f"{path} names {outside[0]!r}, which is outside; generate them again")
+    return pd.DataFrame(rows)
 
 
 def _slug(subject: str) -> str:

@@ -2,7 +2,7 @@
 
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -21,6 +21,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats that are opened, whatever a file is called; Pillow would run Ghostscript on EPS."""
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded; at this size one takes 192 MB."""
+
+BUDGET = 2 * MAX_PIXELS
+"""Pixels of the images that are open at a time, without the last one."""
 
 _ORIENTATION = 0x0112  # of EXIF
 
@@ -50,6 +53,8 @@ def check_images(images: Images) -> None:
 
 def open_file(source: Path | IO[bytes]) -> Image.Image:
     """Open a file of one of the `FORMATS` without decoding it; the errors are Pillow's."""
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise OSError("it is no regular file")
     return Image.open(source, formats=FORMATS)  # noqa: TID251
 
 
@@ -80,6 +85,28 @@ def open_image(source: ImageInput) -> Image.Image:
             f"{source} cannot be read as an image ({one_line(error)}); make it again as "
             f"{', '.join(FORMATS)}, or drop it"
         ) from error
+
+
+def open_batches(
+    images: Images, *, batch_size: int, problems: dict[int, str] | None = None
+) -> Iterator[dict[int, Image.Image]]:
+    """Open images by `open_image`, in batches by row that fit in memory (`BUDGET`).
+
+    The reasons why images cannot be opened are added to ``problems`` by row, if it is given.
+    """
+    batch: dict[int, Image.Image] = {}
+    for row, image in enumerate(images):
+        try:
+            batch[row] = open_image(image)
+        except DataError as error:
+            if problems is None:
+                raise
+            problems[row] = str(error)
+        if len(batch) == batch_size or sum(of.width * of.height for of in batch.values()) > BUDGET:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
 
 
 def _check_size(image: Image.Image, name: str) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from probe.errors import DataError, ModelError
 from probe.images.guidance_cache import LEAST_ROWS
-from probe.images.reading import Images, check_images, open_image
+from probe.images.reading import Images, check_images, open_batches
 from probe.io.progress import Progress
 from probe.text.checkpoints import refuse_pickle
 from probe.text.loading import find_device, opening
@@ -96,11 +96,10 @@ def batches(
     ``progress`` is called when the consumer asks for the next batch.
     """
     check_images(images)
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        yield preprocessor([open_image(image) for image in batch])
+    for batch in open_batches(images, batch_size=batch_size):
+        yield preprocessor(list(batch.values()))
         if progress is not None:
-            progress(start + len(batch), len(images))
+            progress(max(batch) + 1, len(images))
 
 
 def filled(rows: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ from probe.io.files import (
     hash_file,
     hash_parts,
     one_line,
+    parse_json,
+    read_whole,
     readable,
 )
 
@@ -66,12 +68,15 @@ class Provenance:
     """Hash of everything that the file was computed from."""
     schema: int = SCHEMA
     version: str = __version__
+    content: str = field(default="", compare=False)
+    """Checksum of the content, set when it is written; empty in files of earlier versions."""
 
 
 def write_tensors(path: Path | str, arrays: Mapping[str, Array], provenance: Provenance) -> None:
     """Write named arrays as safetensors; the same arrays always give the same bytes."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     # One metadata entry only: safetensors writes several in random order.
+    provenance = replace(provenance, content=_hash_arrays(contiguous))
     content = save(contiguous, metadata={_KEY: _dump(provenance)})
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -85,8 +90,10 @@ def read_tensors(path: Path | str, *, kind: str) -> tuple[dict[str, Array], Prov
     ArtifactError
         If the file is missing, truncated, of another kind or of another schema.
     """
-    provenance = read_provenance(path, kind=kind)
-    return load_file(path), provenance
+    path, provenance = Path(path), read_provenance(path, kind=kind)
+    arrays = load_file(path)
+    _check_content(path, provenance, _hash_arrays(arrays))
+    return arrays, provenance
 
 
 def write_table(path: Path | str, frame: pd.DataFrame, provenance: Provenance) -> None:
@@ -96,7 +103,10 @@ def write_table(path: Path | str, frame: pd.DataFrame, provenance: Provenance) -
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_KEY: _dump(provenance)}), temporary)
+        made = _dump(replace(provenance, content=hash_parts(*table.column_names)))
+        # Pages have checksums of their own; the names of the columns are in none.
+        table = table.replace_schema_metadata({_KEY: made})
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_table(path: Path | str, *, kind: str) -> tuple[pd.DataFrame, Provenance]:
@@ -113,7 +123,9 @@ def read_table(path: Path | str, *, kind: str) -> tuple[pd.DataFrame, Provenance
     path = Path(path)
     provenance = read_provenance(path, kind=kind)
     with readable(path, pa.ArrowException):
-        return pq.ParquetFile(path).read().replace_schema_metadata(None).to_pandas(), provenance
+        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+        _check_content(path, provenance, hash_parts(*table.column_names))
+        return table.replace_schema_metadata(None).to_pandas(), provenance
 
 
 def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance) -> None:
@@ -124,14 +136,9 @@ def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance
     ValueError
         If ``data`` has a NaN or an infinity, which JSON has not.
     """
-    text = json.dumps(
-        {**data, _KEY: asdict(provenance)},
-        default=_plain,
-        sort_keys=True,
-        indent=2,
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    plain = json.loads(json.dumps(dict(data), default=_plain, allow_nan=False))
+    made = replace(provenance, content=_hash_json(plain))
+    text = json.dumps(plain | {_KEY: asdict(made)}, sort_keys=True, indent=2, ensure_ascii=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -146,7 +153,9 @@ def read_json(path: Path | str, *, kind: str) -> tuple[dict[str, Any], Provenanc
     """
     path = Path(path)
     data = _load_json(path)
-    return data, _provenance(path, data.pop(_KEY, None), kind)
+    provenance = _provenance(path, data.pop(_KEY, None), kind)
+    _check_content(path, provenance, _hash_json(data))
+    return data, provenance
 
 
 def read_provenance(path: Path | str, *, kind: str | None = None) -> Provenance:
@@ -188,10 +197,10 @@ def read_provenance(path: Path | str, *, kind: str | None = None) -> Provenance:
 
 def _load_json(path: Path) -> dict[str, Any]:
     with readable(path):
-        content = path.read_bytes()
+        content = read_whole(path)
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(content)
+    except ValueError as error:
         raise ArtifactError(f"{path} is not JSON ({one_line(error)}); {REMAKE}") from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{path} holds a JSON {type(data).__name__}; an object was needed")
@@ -200,10 +209,15 @@ def _load_json(path: Path) -> dict[str, Any]:
 
 def _provenance(path: Path, entries: Any, kind: str | None) -> Provenance:
     """Check the provenance of a file; if a kind is given, also kind and schema."""
-    known = {field.name for field in fields(Provenance)}
-    if not isinstance(entries, dict) or not known <= set(entries):
+    known = {item.name for item in fields(Provenance)}
+    if (
+        not isinstance(entries, dict)
+        or not known <= {*entries, "content"}
+        or not isinstance(entries["schema"], int)
+        or not all(isinstance(entries.get(of, ""), str) for of in known - {"schema", "seed"})
+    ):
         raise ArtifactError(f"{path} has no provenance, so moesd-probe did not write it; {REMAKE}")
-    found = Provenance(**{name: entries[name] for name in known})
+    found = Provenance(**{name: entries[name] for name in known & set(entries)})
     if kind is not None and found.schema != SCHEMA:
         advice = "update moesd-probe"
         if found.schema < SCHEMA:
@@ -215,6 +229,19 @@ def _provenance(path: Path, entries: Any, kind: str | None) -> Provenance:
     if kind is not None and found.kind != kind:
         raise ArtifactError(f"{path} holds {found.kind!r}; a file of {kind!r} was needed")
     return found
+
+
+def _check_content(path: Path, provenance: Provenance, found: str) -> None:
+    if provenance.content not in ("", found):
+        raise ArtifactError(f"{path} is damaged: it does not hold what was written; {REMAKE}")
+
+
+def _hash_arrays(arrays: Mapping[str, Array]) -> str:
+    return hash_parts(*(part for name in sorted(arrays) for part in (name, arrays[name])))
+
+
+def _hash_json(data: Mapping[str, Any]) -> str:
+    return hash_parts(json.dumps(data, sort_keys=True))
 
 
 def _dump(provenance: Provenance) -> str:

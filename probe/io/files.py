@@ -4,12 +4,16 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
+import math
 import os
 import platform
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +21,23 @@ import filelock
 import numpy as np
 import numpy.typing as npt
 
-from probe.errors import ArtifactError, BusyError
+from probe.errors import ArtifactError, BusyError, DataError
 
 Array = npt.NDArray[Any]
 
+LARGEST = 128 * 2**20
+"""Bytes of the largest file that is read as a whole."""
+_PARTS = 8_000_000  # values of a JSON file; each takes up to 72 bytes in memory
 REMAKE = "delete it and run the stage that writes it"
 
 # Host, process id, random part, name of the file to be.
 _TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.+")
 _ABANDONED = 24 * 3600.0  # seconds without a write that make an orphan of another host's file
 _writing: set[str] = set()  # names of the temporary files that this process is writing
+
+_UNPRINTABLE = re.compile(
+    r"[^\n\t -~\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -61,8 +72,28 @@ def atomic(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only file system refuses this too
+            temporary.unlink(missing_ok=True)
         _writing.discard(name)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Path of a file that another file names; `DataError` if it leads out of the folder."""
+    with contextlib.suppress(OSError, ValueError):  # too long a name, a NUL byte
+        root, path = os.path.realpath(folder), folder / name
+        if os.path.commonpath([root, os.path.realpath(path)]) == root:
+            return path
+    raise DataError(
+        f"{folder}/{name} lies outside of {folder}; copy it into the folder, or correct its name"
+    )
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder with a symbolic link out of it: a write there would write elsewhere."""
+    for above, folders, names in os.walk(folder):
+        for path in (Path(above, name) for name in (*folders, *names)):
+            if path.is_symlink():
+                inside(folder, str(path.relative_to(folder)))
 
 
 def remove_orphans(folder: Path | str) -> None:
@@ -143,6 +174,45 @@ def hash_file(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def read_whole(path: Path, most: int = LARGEST) -> bytes:
+    """Read a regular file of at most so many bytes; `OSError` says that it is none, or larger."""
+    with open_regular(path) as file:
+        if len(content := file.read(most + 1)) > most:
+            raise OSError(f"it is larger than {most / 2**20:.0f} MiB")
+    return content
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read; `OSError` if it is a pipe or a device, which may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")
+    return path.open("rb")
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON; `ValueError` if it is none, is huge or deep, or has NaN, infinity or a surrogate.
+
+    Python's parser takes NaN and infinity, and halves of surrogate pairs, which UTF-8 cannot hold.
+    """
+    if sum(map(content.count, (b",", b"[", b"{"))) > _PARTS:
+        raise ValueError(f"it has more than {_PARTS:,} values")
+    try:
+        value = json.loads(content.decode("utf-8-sig"), parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if b"\\ud" in content.lower():
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def printable(text: str) -> str:
+    r"""Write control characters, and those that turn the direction of text, as ``\u001b``.
+
+    Line breaks and tabs stay. JSON that is printable is still the same JSON.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def harmless(text: str) -> str:
     """Keep a text from being run as a formula where a spreadsheet opens it.
 
@@ -154,6 +224,12 @@ def harmless(text: str) -> str:
     OWASP, *CSV Injection*.
     """
     return f"'{text}" if text.lstrip(" ")[:1] in tuple("=+-@\t\r") else text
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"it holds the number {text[:20]}")
+    return number
 
 
 def _unwritable(path: Path, error: OSError) -> ArtifactError:

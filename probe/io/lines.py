@@ -5,21 +5,24 @@ import difflib
 import json
 import math
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from probe.errors import DataError
-from probe.io.files import one_line
+from probe.io.files import one_line, open_regular, parse_json, read_whole
 
+LONGEST = 4 * 2**20
+"""Bytes of the longest line that is read."""
 _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """Open a user's file; `DataError` if it cannot be read or is empty."""
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {one_line(error)}; name another file") from error
     with file:
@@ -31,8 +34,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of each line, counted from 1, without its ending.
 
-    A byte order mark is left out. Only ``\\n`` and ``\\r\\n`` end a line, because a prompt may
-    contain other line breaks of Unicode.
+    A byte order mark is left out, and a line has at most `LONGEST` bytes. Only ``\\n`` and
+    ``\\r\\n`` end a line, because a prompt may contain other line breaks of Unicode.
 
     Raises
     ------
@@ -41,7 +44,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         the number of the line.
     """
     with opened(path) as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), 1):
+            if len(raw) > LONGEST:
+                raise DataError(
+                    f"{path}, line {number}, is longer than {LONGEST:,} bytes; needed a file of "
+                    "lines: write it anew"
+                )
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -84,14 +92,10 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file as a whole; errors are those of `read_json_lines`, without a line."""
-    text = "\n".join(line for _, line in read_lines(path))
     try:
-        value = json.loads(text)
-        if "\\ud" in text.lower():  # half of a surrogate pair cannot be written as UTF-8
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_whole(path))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not JSON ({one_line(error)}); correct it") from error
-    return value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.io.files import one_line
+from probe.io.files import one_line, read_whole
 from probe.io.lines import nearest
 
 
@@ -27,12 +27,12 @@ class TomlTable:
     def read(cls, path: Path, what: str) -> TomlTable:
         """Read a file; ``what`` says in messages what it is, e.g. ``"lexicon"``."""
         try:
-            return cls(tomllib.loads(path.read_text(encoding="utf-8-sig")), f"{what} {path}")
+            return cls(read_toml(path), f"{what} {path}")
         except OSError as error:
             raise DataError(
                 f"{what} {path} cannot be read: {one_line(error)}; name another file"
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(
                 f"{what} {path} is not TOML ({one_line(error)}); correct the file"
             ) from error
@@ -111,6 +111,18 @@ class TomlTable:
         if not isinstance(found, str) or not found.strip() or "\0" in found:
             raise self.wrong(key, shown(found), "a string that is not empty")
         return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of at most 1 MiB; `OSError` or `ValueError` if it cannot be read."""
+    text = read_whole(path, 2**20).decode("utf-8-sig")
+    # The time that tomllib takes is quadratic in the parts of a dotted key.
+    if sum(line.count(".") ** 2 for line in text.splitlines()) > 20_000_000:
+        raise ValueError("it has keys of thousands of parts")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def shown(found: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from probe.errors import DataError
 from probe.images.denoising import latent_shape
 from probe.images.plan import METADATA, read_metadata
 from probe.images.reading import open_image
+from probe.io.files import inside
+from probe.io.lines import read_json
 from probe.moesd.config import MAX_EXAMPLES
 from probe.text.captions.classification import GENDERED, classify
 from probe.text.captions.counterfactuals import neutralise
@@ -92,10 +93,7 @@ class Examples:
 
     def path(self, name: str) -> Path:
         """Return the file of an image, which must be in the folder."""
-        path = (self.folder / name).resolve()
-        if not path.is_relative_to(self.folder.resolve()):
-            raise DataError(f"{name!r} lies outside {self.folder}; correct the captions' file")
-        if not path.is_file():
+        if not (path := inside(self.folder, str(name))).is_file():
             raise DataError(f"{self.folder} has no image {name!r}, which its captions name")
         return path
 
@@ -136,11 +134,11 @@ def _captions(folder: Path) -> pd.DataFrame:
         raise DataError(
             f"{folder} has no {METADATA} and {len(files)} JSON files; needed one of captions"
         )
+    data = read_json(files[0])
     try:
-        data = json.loads(files[0].read_text(encoding="utf-8"))
         names = {image["id"]: image["file_name"] for image in data["images"]}
         pairs = [(names[of["image_id"]], of["caption"]) for of in data["annotations"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(
             f"{files[0]} is no file of captions like COCO's ({error!r}); needed 'images' with id "
             "and file_name, and 'annotations' with image_id and caption"

@@ -12,13 +12,14 @@ import numpy.typing as npt
 import torch
 
 from probe.arrays import Float32
-from probe.errors import ArtifactError
+from probe.errors import ArtifactError, ShapeError
 from probe.images.intervention import Intervention
 from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
+from probe.io.files import one_line
 from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
 from probe.moesd.experts import DIRECTIONS, Experts
-from probe.moesd.gate import CLASSES, FLAGS, Gate, KindClassifier
+from probe.moesd.gate import CLASSES, FLAGS, Gate, KindClassifier, count_features
 from probe.moesd.router import Router
 from probe.moesd.routing import routed
 from probe.moesd.token import TOKEN, SpecialToken
@@ -200,29 +201,39 @@ class MoESD(Correction):
                 f"{folder} was trained on {provenance.model!r} at {provenance.revision} but the "
                 f"encoder is {encoder.id!r} at {encoder.revision}; train it again on this encoder"
             )
-        router = Router.from_config(config)
-        token, _ = read_tensors(folder / "token.safetensors", kind="token")
-        arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
-        experts = Experts(config["n_features"], width=config["width"], style=config["style"])
-        _fill(experts, folder / "experts.safetensors", kind="experts")
-        unet_experts = None
-        if (settings := config["unet"]) is not None:
-            unet_experts = UNetExperts(**{name: settings[name] for name in _UNET_SETTINGS})
-            _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
-        for module in filter(None, (experts, unet_experts)):
-            module.to(encoder.device).eval().requires_grad_(False)
-        vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
-        stands = config["token_place"]
-        return cls(
-            encoder=encoder,
-            token=SpecialToken(vector, tuple(config["subjects"]), stands, gate.unlisted),
-            gate=gate,
-            experts=experts,
-            unet_experts=unet_experts,
-            objective=config["objective"],
-            router=router,
-            recipe=config.get("recipe", ""),
-        )
+        try:
+            router = Router.from_config(config)
+            token, _ = read_tensors(folder / "token.safetensors", kind="token")
+            arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
+            shape = {name: config[name] for name in ("n_features", "width", "style")}
+            with torch.device("meta"):  # of whatever size; only what the files hold is allocated
+                experts = Experts(**shape)
+            _fill(experts, folder / "experts.safetensors", kind="experts")
+            unet_experts = None
+            if (settings := config["unet"]) is not None:
+                with torch.device("meta"):
+                    unet_experts = UNetExperts(**{name: settings[name] for name in _UNET_SETTINGS})
+                _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
+            for module in filter(None, (experts, unet_experts)):
+                module.to(encoder.device).eval().requires_grad_(False)
+            vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
+            _check_sizes(encoder, vector, gate, experts)
+            stands = config["token_place"]
+            return cls(
+                encoder=encoder,
+                token=SpecialToken(vector, tuple(config["subjects"]), stands, gate.unlisted),
+                gate=gate,
+                experts=experts,
+                unet_experts=unet_experts,
+                objective=config["objective"],
+                router=router,
+                recipe=config.get("recipe", ""),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ShapeError) as error:
+            raise ArtifactError(
+                f"{folder} holds no correction that can be used ({one_line(error)}); fetch it, or "
+                "train it, again"
+            ) from error
 
     @classmethod
     def from_pretrained(cls, model: str | Path, encoder: TextEncoder | None = None) -> MoESD:
@@ -241,15 +252,21 @@ def _make_gate(arrays: Mapping[str, Any], config: Mapping[str, Any]) -> Gate:
         raise ArtifactError(
             "the gate was trained with other word flags than this version has; train it again"
         )
-    try:
-        classifier = KindClassifier(arrays["weights"], arrays["intercepts"], config["temperature"])
-        settings = {name: config[name] for name in _GATE_SETTINGS}
-        settings["unlisted"] = tuple(settings["unlisted"])
-        return Gate(axis=arrays["axis"], classifier=classifier, **settings)
-    except KeyError as error:
-        raise ArtifactError(
-            f"the gate's files have no {error}; they are of another version: train it again"
-        ) from error
+    classifier = KindClassifier(arrays["weights"], arrays["intercepts"], config["temperature"])
+    settings = {name: config[name] for name in _GATE_SETTINGS}
+    settings["unlisted"] = tuple(settings["unlisted"])
+    return Gate(axis=arrays["axis"], classifier=classifier, **settings)
+
+
+def _check_sizes(encoder: TextEncoder, vector: torch.Tensor, gate: Gate, experts: Experts) -> None:
+    """Refuse a correction whose parts do not fit each other or the encoder by a `ShapeError`."""
+    n, n_layers = encoder.n_features, int(encoder.model.config.num_hidden_layers)
+    width = encoder.model.get_input_embeddings().weight.shape[1]
+    n_read = count_features(gate.reads, has_list=gate.has_list, n_features=n, n_layers=n_layers)
+    of_gate = gate.axis.shape, gate.classifier.weights.shape, gate.classifier.intercepts.shape
+    found = (tuple(vector.shape), *of_gate, experts.n_features)
+    if found != (needed := ((width,), (n,), (len(FLAGS), n_read), (len(FLAGS),), n)):
+        raise ShapeError(f"token, gate and experts are of sizes {found}; needed {needed}")
 
 
 def _arrays(experts: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
@@ -267,7 +284,8 @@ def _fill(experts: Experts | UNetExperts, path: Path, *, kind: str) -> None:
             "are not from one training: train it again"
         )
     try:
-        experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+        held = {name: torch.from_numpy(w) for name, w in weights.items()}
+        experts.load_state_dict(held, assign=True)
     except RuntimeError as error:
         raise ArtifactError(
             f"{path} does not fit {config} (width {experts.width}); train it again"

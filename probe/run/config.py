@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from probe.errors import ArtifactError, OptionError
-from probe.io.files import atomic
+from probe.io.files import atomic, one_line
 from probe.io.settings import Settings, typed_settings
+from probe.io.toml_tables import read_toml
 from probe.run.registry import settings_tables
 
 FILE = "config.toml"
@@ -57,7 +57,7 @@ class Config:
         """Read and check ``config.toml`` of a run folder; what is wrong is an `ArtifactError`."""
         path = folder / FILE
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            data = read_toml(path)
         except FileNotFoundError as error:
             raise ArtifactError(
                 f"{folder} holds no {FILE}, so it is no run; start one with "
@@ -66,8 +66,8 @@ class Config:
         except NotADirectoryError as error:
             raise ArtifactError(f"{folder} is a file; RUN must be a folder") from error
         except OSError as error:
-            raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ArtifactError(f"{path} cannot be read: {one_line(error)}") from error
+        except ValueError as error:
             raise ArtifactError(f"{path} is not TOML ({error}); correct the file") from error
         if (schema := data.pop("schema", None)) != SCHEMA:
             raise ArtifactError(

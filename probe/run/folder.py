@@ -14,7 +14,7 @@ from probe.errors import ArtifactError, DataError, ModelError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
 from probe.io.executors import Distribute
-from probe.io.files import exclusive, remove_orphans
+from probe.io.files import exclusive, inside, refuse_links, remove_orphans
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
@@ -66,13 +66,13 @@ class Run:
         """Return the path of a file that a setting names; it must be inside the run folder."""
         if name in self.sources:
             return self.sources[name]
-        path = self.folder / name
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        try:
+            return inside(self.folder, name)
+        except DataError as error:
             raise ArtifactError(
                 f"{self.folder / FILE} names {name!r}, which is outside the run folder; needed a "
                 "file inside it: give the file as an option of the command, which copies it"
-            )
-        return path
+            ) from error
 
     def function(self, name: str) -> Callable[..., Any]:
         """Return the function of `figures` that the caller gave for a stage."""
@@ -165,6 +165,7 @@ def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
     if not distributed.is_first():
         yield
         return
+    refuse_links(folder)
     with exclusive(folder):
         remove_orphans(folder)
         yield
@@ -219,7 +220,8 @@ def missing_file(run: Run, names: Iterable[str]) -> str | None:
 
 
 def check_run(run: Run) -> None:
-    """Refuse settings that name a file outside the folder, and embeddings of another model."""
+    """Refuse links and settings that lead out of the folder, and embeddings of another model."""
+    refuse_links(run.folder)
     for table in run.config.tables.values():
         for name in file_settings(table).values():
             run.path(name)

@@ -53,9 +53,9 @@ def images_needed(difference: float) -> int:
         return np.asarray(binom.cdf(low - 1, n, true) + binom.sf(high, n, true) >= _POWER)
 
     spread = norm.isf(_LEVEL / 2) * 0.5 + norm.ppf(_POWER) * math.sqrt(true * (1 - true))
-    guess = math.ceil((spread / difference) ** 2)  # by the normal approximation
-    if guess > MOST:
+    if spread > difference * math.sqrt(MOST):
         raise OptionError(f"a difference of {difference} needs more than {MOST} images")
+    guess = math.ceil((spread / difference) ** 2)  # by the normal approximation
     n = np.arange(1, max(30, 2 * guess))
     fails = np.flatnonzero(~reaches(n))  # power goes up and down with n: take the last failure
     return int(n[fails[-1]]) + 1 if len(fails) else 1
@@ -70,7 +70,7 @@ def subjects_needed(difference: float, *, n_images: int, spread: float) -> int:
     """
     from scipy.stats import nct, t
 
-    scale = math.sqrt(spread**2 + 0.5 / n_images)
+    scale = math.hypot(spread, math.sqrt(0.5 / n_images))
 
     def reaches(n: int) -> bool:
         limit = t.isf(_LEVEL / 2, n - 1)

@@ -1,13 +1,13 @@
 """Folders of models: where they are, which revision they hold, and which weights are refused."""
 
 import hashlib
-import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from probe.errors import ModelError, OptionError
-from probe.io.files import hash_parts, one_line
+from probe.io.files import hash_parts, one_line, parse_json, read_whole
 
 TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
 """The model that ships with the package."""
@@ -38,19 +38,20 @@ def resolve_model(model: str | Path) -> Path:
                 "package, or make the weights with `make train-tinytown`"
             )
         return TINYTOWN
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
-        raise ModelError(
-            f"model {model} is a file; needed a folder: convert it with diffusers' "
-            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-        )
+    with suppress(OSError, ValueError, RuntimeError):  # too long, a NUL byte, no such user
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return folder
+        if folder.is_file():
+            raise ModelError(
+                f"model {model} is a file; needed a folder: convert it with diffusers' "
+                "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+            )
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
         return _from_hub(model)
     raise ModelError(
-        f"unknown model {str(model)!r}: there is no such folder; give 'tinytown', a folder, or a "
-        "hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5"
+        f"unknown model {str(model)[:200]!r}: there is no such folder; give 'tinytown', a folder, "
+        "or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5"
     )
 
 
@@ -122,8 +123,8 @@ def read_index(folder: Path) -> dict[str, tuple[str, str]]:
 def read_config(path: Path) -> dict[str, Any]:
     """Read a JSON file of a model; `ModelError` if it is no JSON object."""
     try:
-        data = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        data = parse_json(read_whole(path))
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} is not JSON ({one_line(error)}); fetch or convert the model again"
         ) from error

@@ -33,16 +33,20 @@ NAME_COLUMNS = (
 
 _VECTOR_COLUMNS = ("embedding", "embeddings", "vector", "vectors")
 
+_SMALL, _TIMES = 64 * 2**20, 20
+"""Bytes that any compressed file may unpack to, and how many times its size a larger one may."""
+_DAMAGES = (ValueError, EOFError, OSError, OverflowError, MemoryError)
+
 Raw = tuple[list[str] | None, npt.NDArray[Any]]
 """Names, if the file has them, and the matrix of shape (n_rows, n_features)."""
 
 
 def read_npy(path: Path) -> Raw:
     """Map an ``.npy`` file; it has no names."""
-    with opened(path):
+    with opened(path), np.errstate(over="ignore"):
         try:
             return None, np.lib.format.open_memmap(path, mode="r")
-        except (ValueError, EOFError) as error:
+        except _DAMAGES as error:
             raise _damaged(path, error) from error
 
 
@@ -51,8 +55,11 @@ def read_npz(path: Path) -> Raw:
     with opened(path) as file:
         try:
             with np.load(file, allow_pickle=False) as members:
+                n_bytes = sum(member.file_size for member in members.zip.infolist())
+                if n_bytes > max(_SMALL, _TIMES * path.stat().st_size):
+                    raise ValueError(f"it unpacks to {n_bytes / 2**20:,.0f} MiB")
                 arrays = dict(members)
-        except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except (*_DAMAGES, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise _damaged(path, error) from error
     names = [array.tolist() for array in arrays.values() if array.dtype.kind == "U"]
     return names[0] if len(names) == 1 else None, _only_matrix(path, arrays)

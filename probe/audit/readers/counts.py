@@ -25,7 +25,6 @@ _ENOUGH = {"value": 2, "subject": 3}  # others that a sum has if it is no coinci
 _COUNTS = ("count", "counts", "n", "n_images", "images", "number", *TOTALS)
 _PREFIX = re.compile(r"(?i)^(?:n|num|number|count|share|ratio|frac|fraction)_(?:of_)?|"
                      r"_(?:count|n|share|ratio)$")  # fmt: skip
-_PAIR = re.compile(r"\s*([^:,]+?)\s*:\s*([^,]*?)\s*(?:,|$)")
 
 
 def read_counts(
@@ -221,14 +220,14 @@ def _alternating(path: Path) -> Iterator[Row]:
         if not subject:
             subject = line
             continue
-        pairs = _PAIR.findall(line)
-        if not pairs or _PAIR.sub("", line).strip():
+        pairs = [part.partition(":") for part in line.removesuffix(",").split(",")]
+        if not all(colon and value.strip() for value, colon, _ in pairs):
             raise DataError(
                 f"{path}, {place}, is {line[:60]!r}; needed counts as in 'man: 166, woman: 84' "
                 f"under the subject {subject!r}"
             )
-        for value, count in pairs:
-            yield place, [subject, value, _whole(path, place, count)]
+        for value, _, count in pairs:
+            yield place, [subject, value.strip(), _whole(path, place, count.strip())]
         subject = ""
     if subject:
         raise DataError(f"{path} ends with the subject {subject!r} and no counts; add them")

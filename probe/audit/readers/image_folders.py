@@ -13,6 +13,7 @@ import pandas as pd
 from probe.audit.readers.labels import FILE_COLUMNS, SEEDS, SUBJECTS, read_frame
 from probe.audit.readers.selection import Selection
 from probe.errors import DataError
+from probe.io.files import inside
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 METADATA = ("metadata.jsonl", "metadata.csv", "labels.csv")
@@ -64,26 +65,14 @@ def find_images(folder: str | Path, selection: Selection | None = None) -> Image
             f"{folder} holds no images; needed {' or '.join(METADATA)}, or a sub-folder for each "
             f"subject with files that end in {', '.join(SUFFIXES)}"
         )
-    root = folder.resolve()
-    for file in found.files:
-        if not _is_inside(file, root):
-            raise DataError(
-                f"{file} lies outside of {folder}; copy it into the folder, or take it out of the "
-                "list"
-            )
+    for row in range(len(found)):
+        inside(folder, found.name(row))
     return found
 
 
 def find_table(folder: Path) -> Path | None:
     """The table of a folder's images, if it has one."""
     return next((path for name in METADATA if (path := folder / name).is_file()), None)
-
-
-def _is_inside(file: Path, root: Path) -> bool:
-    try:
-        return file.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # links that go round in circles lead nowhere
-        return False
 
 
 def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:

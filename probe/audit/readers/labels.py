@@ -23,6 +23,8 @@ SUBJECTS = ("subject", "subjects", "occupation", "profession", "job", "concept")
 """Names that the column of subjects usually has."""
 
 SEEDS = ("seed", "seeds", "evaluation_seed")
+LONGEST_NAME = 1000
+"""Characters of a subject or a value."""
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "image_path")
 MAKERS = (
     *("model", "models", "setting", "settings", "condition", "method", "version", "revision"),
@@ -98,6 +100,12 @@ def gather(
             f"{path}: every column holds more than {MAX_VALUES} values; name the attribute with "
             "--attribute"
         )
+    for name in (subject, *numbered):
+        if (too_long := frame.index[frame[name].str.len() > LONGEST_NAME]).size:
+            raise DataError(
+                f"{path}, {too_long[0]}: {name} has {len(frame[name][too_long[0]]):,} characters; "
+                f"needed at most {LONGEST_NAME:,}, a name"
+            )
     known = {name: of for name, (of, _) in numbered.items()}
     selection.refuse_unused(path, frame[[*known]], [value for of in known.values() for value in of])
     seed, file = (

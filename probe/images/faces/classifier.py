@@ -60,16 +60,15 @@ class FaceClassifier:
         """
         import pandas as pd
 
-        from probe.images.reading import check_images, open_image
+        from probe.images.reading import check_images, open_batches
 
         check_images(images)
         parts = []
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            opened = [open_image(file) for file in batch]
-            parts.append(self.label_opened(opened, names=[str(file) for file in batch]))
+        for batch in open_batches(images, batch_size=batch_size):
+            names = [str(images[row]) for row in batch]
+            parts.append(self.label_opened(list(batch.values()), names=names))
             if progress is not None:
-                progress(start + len(batch), len(images))
+                progress(max(batch) + 1, len(images))
         return pd.concat(parts, ignore_index=True)
 
     def label_opened(self, opened: Sequence[Image], *, names: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from PIL import Image
 
 from probe.arrays import Double
 from probe.errors import ModelError
-from probe.images.reading import Images, check_images, open_image
+from probe.images.reading import Images, check_images, open_batches
 from probe.images.vision_models import load_vision_model
 from probe.io.progress import Progress
+from probe.text.checkpoints import read_config
 from probe.text.loading import opening
 
 
@@ -42,8 +42,12 @@ class FeatureExtractor:
         from transformers import AutoModel, CLIPModel
 
         folder = Path(folder)
-        kind = CLIPModel if _says(folder / "config.json").get("model_type") == "clip" else AutoModel
-        settings = _says(folder / "preprocessor_config.json")
+        kind = (
+            CLIPModel
+            if read_config(folder / "config.json").get("model_type") == "clip"
+            else AutoModel
+        )
+        settings = read_config(folder / "preprocessor_config.json")
         model = load_vision_model(folder, kind, device=device)
         norm = tuple(
             np.array(settings.get(key) or default, dtype=np.float32)
@@ -64,12 +68,11 @@ class FeatureExtractor:
         Parameters and errors are those of `probe.images.attributes.AttributeClassifier.label`.
         """
         check_images(images)
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            rows = np.stack([self._prepared(open_image(image)) for image in batch])
+        for batch in open_batches(images, batch_size=batch_size):
+            rows = np.stack([self._prepared(image) for image in batch.values()])
             yield self._features(torch.from_numpy(rows).to(self.model.device))
             if progress is not None:
-                progress(start + len(batch), len(images))
+                progress(max(batch) + 1, len(images))
 
     def extract(
         self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
@@ -132,13 +135,3 @@ def _size(folder: Path, settings: dict[str, Any]) -> tuple[int, int]:
     raise ModelError(
         f"{folder / 'preprocessor_config.json'} gives no size of images; needed crop_size or size"
     )
-
-
-def _says(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); needed a whole model folder") from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{path} holds no JSON object; needed a whole model folder")
-    return data

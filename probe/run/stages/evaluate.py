@@ -46,7 +46,7 @@ class EvaluateConfig(Resampled, Settings):
         names_file=lambda value: value not in ("", "mediapipe"),
     )
     face_margin: float = setting(
-        0.25, "Margin around a face on each side, as a share of its size.", minimum=0
+        0.25, "Margin around a face on each side, as a share of its size.", minimum=0, maximum=10
     )
     attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")
@@ -59,7 +59,7 @@ class EvaluateConfig(Resampled, Settings):
         "Largest change of the share of images recognised that does not matter.",
         minimum=1e-6,
     )
-    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=100_000)
     seed: int = seed_setting("Seed of the resamples.")
 
 
