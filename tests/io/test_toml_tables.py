@@ -84,7 +84,7 @@ DEEP = "[" * 100_000
 def test_deeply_nested_toml_is_refused_by_name(tmp_path, read, error):
     path = tmp_path / "config.toml"
     path.write_text(f"a = {DEEP}")
-    with pytest.raises(error, match=r"config.toml is not TOML .*recursion"):
+    with pytest.raises(error, match=r"config.toml is not TOML .*nested too deeply"):
         read(path)
 
 
