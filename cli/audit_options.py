@@ -113,7 +113,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "help": "Sample with columns true and seen: the classifier's errors are taken out.",
         },
         "n_bootstrap": {
-            "type": click.IntRange(1, 100_000),
+            "type": click.IntRange(1, 1_000_000),
             "help": "Resamples behind each interval.  [default: 2000]",
         },
         "seed": {"type": SEED, "help": "Seed of the resamples.  [default: 0]"},

@@ -221,10 +221,10 @@ def missing_file(run: Run, names: Iterable[str]) -> str | None:
 
 def check_run(run: Run) -> None:
     """Refuse links and settings that lead out of the folder, and embeddings of another model."""
-    refuse_links(run.folder)
     for table in run.config.tables.values():
         for name in file_settings(table).values():
             run.path(name)
+    refuse_links(run.folder)
     path = run.folder / EMBEDDED[1]
     if path.exists():
         found = read_provenance(path)

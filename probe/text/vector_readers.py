@@ -2,6 +2,7 @@
 
 import json
 import mmap
+import tokenize
 import zipfile
 import zlib
 from array import array
@@ -35,7 +36,7 @@ _VECTOR_COLUMNS = ("embedding", "embeddings", "vector", "vectors")
 
 _SMALL, _TIMES = 64 * 2**20, 20
 """Bytes that any compressed file may unpack to, and how many times its size a larger one may."""
-_DAMAGES = (ValueError, EOFError, OSError, OverflowError, MemoryError)
+_DAMAGES = (ValueError, EOFError, OSError, OverflowError, MemoryError, tokenize.TokenError)
 
 Raw = tuple[list[str] | None, npt.NDArray[Any]]
 """Names, if the file has them, and the matrix of shape (n_rows, n_features)."""
