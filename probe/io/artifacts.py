@@ -210,17 +210,14 @@ def _load_json(path: Path) -> dict[str, Any]:
 def _provenance(path: Path, entries: Any, kind: str | None) -> Provenance:
     """Check the provenance of a file; if a kind is given, also kind and schema."""
     known = {item.name for item in fields(Provenance)}
-    if (
-        not isinstance(entries, dict)
-        or not known <= {*entries, "content"}
-        or not isinstance(entries["schema"], int)
-        or not all(isinstance(entries.get(of, ""), str) for of in known - {"schema", "seed"})
-    ):
+    texts = known - {"schema", "seed"}
+    is_whole = isinstance(entries, dict) and known <= {*entries, "content"}
+    if not is_whole or not all(isinstance(entries.get(of, ""), str) for of in texts):
         raise ArtifactError(f"{path} has no provenance, so moesd-probe did not write it; {REMAKE}")
     found = Provenance(**{name: entries[name] for name in known & set(entries)})
     if kind is not None and found.schema != SCHEMA:
         advice = "update moesd-probe"
-        if found.schema < SCHEMA:
+        if found.schema in range(SCHEMA):
             advice = f"start a new run with `moesd-probe run NEW_RUN --model {found.model}`"
         raise ArtifactError(
             f"{path} has schema {found.schema} (written by version {found.version}) but this "

@@ -190,10 +190,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON; `ValueError` if it is none, is huge or deep, or has NaN, infinity or a surrogate.
-
-    Python's parser takes NaN and infinity, and halves of surrogate pairs, which UTF-8 cannot hold.
-    """
+    """Parse JSON; `ValueError` if it is none, huge, deep, or has NaN, infinity or a surrogate."""
     if sum(map(content.count, (b",", b"[", b"{"))) > _PARTS:
         raise ValueError(f"it has more than {_PARTS:,} values")
     try:
@@ -206,10 +203,7 @@ def parse_json(content: bytes) -> Any:
 
 
 def printable(text: str) -> str:
-    r"""Write control characters, and those that turn the direction of text, as ``\u001b``.
-
-    Line breaks and tabs stay. JSON that is printable is still the same JSON.
-    """
+    """Escape control characters, but for line breaks and tabs, and turns of direction, as JSON."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

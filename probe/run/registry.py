@@ -96,7 +96,7 @@ class StudyStage(Stage):
 class StudyConfig(Resampled, Settings):
     """Settings that all studies share."""
 
-    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=1_000_000)
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=10**6)
     seed: int = seed_setting("Seed of everything that is drawn.")
 
 

@@ -42,11 +42,8 @@ class FeatureExtractor:
         from transformers import AutoModel, CLIPModel
 
         folder = Path(folder)
-        kind = (
-            CLIPModel
-            if read_config(folder / "config.json").get("model_type") == "clip"
-            else AutoModel
-        )
+        config = read_config(folder / "config.json")
+        kind = CLIPModel if config.get("model_type") == "clip" else AutoModel
         settings = read_config(folder / "preprocessor_config.json")
         model = load_vision_model(folder, kind, device=device)
         norm = tuple(

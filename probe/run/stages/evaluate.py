@@ -59,7 +59,7 @@ class EvaluateConfig(Resampled, Settings):
         "Largest change of the share of images recognised that does not matter.",
         minimum=1e-6,
     )
-    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=1_000_000)
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=10**6)
     seed: int = seed_setting("Seed of the resamples.")
 
 

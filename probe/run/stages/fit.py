@@ -42,7 +42,7 @@ class FitConfig(Resampled, Settings):
         "pairs", "Which axis: pairs, pca, lda or logistic.", choices=ESTIMATORS
     )
     strength: float = setting(500.0, "Lambda of the calibrated projection.", minimum=0)
-    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=1_000_000)
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1, maximum=10**6)
     seed: int = seed_setting("Seed of the resamples and of the map.")
 
 
