@@ -78,108 +78,47 @@ def parquet(**columns):
 DEEP = "[" * 200_000
 LABELS_OF = ("audit", "--labels", "FILE")
 COUNTS_OF = ("audit", "--counts", "FILE")
-PICTURES = (
-    "audit",
-    "--labels",
-    "FILE",
-    "--faces",
-    "x.csv",
-    "--images",
-    "FILE",
-    "--classifier",
-    "x",
-)
 VECTORS_OF = ("embed", "RUN", "--import", "FILE")
+# fmt: off
 FILES = {
-    "a line of counts of 200 kB without a colon": (
-        written("counts.txt", "nurse\n" + "a" * 200_000),
-        COUNTS_OF,
-        "needed counts as in",
-    ),
-    "a line of counts of 200 kB of spaces": (
-        written("counts.txt", "nurse\nman" + " " * 200_000 + "x"),
-        COUNTS_OF,
-        "needed counts as in",
-    ),
+    "a line of counts of 200 kB without a colon": (written("counts.txt", "nurse\n" + "a" *
+     200_000), COUNTS_OF, "needed counts as in"),
+    "a line of counts of 200 kB of spaces": (written("counts.txt", "nurse\nman" + " " * 200_000 +
+     "x"), COUNTS_OF, "needed counts as in"),
     "a pipe for labels": (fifo("labels.csv"), LABELS_OF, "is no regular file"),
     "a pipe for vectors": (fifo("vectors.npy"), VECTORS_OF, "is no regular file"),
     "endless labels": (link("labels.csv", "/dev/zero"), LABELS_OF, "is no regular file"),
-    "a pipe for a policy": (
-        fifo("policy.toml"),
-        ("check", "RUN", "--policy", "FILE"),
-        "is no regular file",
-    ),
-    "a pipe for figures": (
-        fifo("figures.json"),
-        ("check", "FILE", "--fail-above", "mad=1"),
-        "is no regular file",
-    ),
-    "a pipe for a lexicon": (
-        fifo("lexicon.toml"),
-        ("embed", "NEW", "--model", "tinytown", "--lexicon", "FILE"),
-        "is no regular file",
-    ),
-    "one line of 10 MB": (
-        written("labels.csv", LABELLED + "nurse," + "a" * 10_000_000),
-        LABELS_OF,
-        "line 5, is longer than",
-    ),
-    "a label of 10 MB": (
-        parquet(subject=["nurse"] * 3, gender=["a" * 10_000_000, "b", "b"]),
-        LABELS_OF,
-        "characters; needed at most",
-    ),
-    "a subject of 10 MB": (
-        parquet(subject=["a" * 10_000_000, "b"], gender=["woman", "man"]),
-        LABELS_OF,
-        "characters; needed at most",
-    ),
+    "a pipe for a policy": (fifo("policy.toml"), ("check", "RUN", "--policy", "FILE"),
+     "is no regular file"),
+    "a pipe for figures": (fifo("figures.json"), ("check", "FILE", "--fail-above", "mad=1"),
+     "is no regular file"),
+    "a pipe for a lexicon": (fifo("lexicon.toml"), ("embed", "NEW", "--model", "tinytown",
+     "--lexicon", "FILE"), "is no regular file"),
+    "one line of 10 MB": (written("labels.csv", LABELLED + "nurse," + "a" * 10_000_000),
+     LABELS_OF, "line 5, is longer than"),
+    "a label of 10 MB": (parquet(subject=["nurse"] * 3, gender=["a" * 10_000_000, "b", "b"]),
+     LABELS_OF, "characters; needed at most"),
+    "a subject of 10 MB": (parquet(subject=["a" * 10_000_000, "b"], gender=["woman", "man"]),
+     LABELS_OF, "characters; needed at most"),
     "deep JSON lines": (written("labels.jsonl", DEEP), LABELS_OF, "line 1, is not JSON"),
     "deep JSON": (written("labels.json", DEEP), LABELS_OF, "is not JSON"),
-    "deep TOML": (
-        written("policy.toml", "a = " + DEEP),
-        ("check", "RUN", "--policy", "FILE"),
-        "is not TOML",
-    ),
-    "numbers that JSON has not": (
-        written("figures.json", '{"mad": {"value": NaN, "low": 0, "high": 1e999}}'),
-        ("check", "FILE", "--fail-above", "mad=1"),
-        "it holds the number",
-    ),
-    "a wrong codec": (
-        written("figures.json", b'{"mad": "\xff"}'),
-        ("check", "FILE", "--fail-above", "mad=1"),
-        "figures.json",
-    ),
-    "a bomb of zeros": (
-        lambda folder: (
-            np.savez_compressed(folder / "v.npz", v=np.zeros((300_000, 300), "f4"))
-            or folder / "v.npz"
-        ),
-        VECTORS_OF,
-        "unpacks to",
-    ),
-    "a huge matrix in a short file": (
-        written(
-            "v.npy",
-            b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999"
-            b", 99999999), }".ljust(127)
-            + b"\n",
-        ),
-        VECTORS_OF,
-        "v.npy is truncated",
-    ),
-    "a huge tensor in a short file": (
-        written(
-            "v.safetensors",
-            (72).to_bytes(8, "little")
-            + b'{"v":{"dtype":"F32","shape":[99999999999,99],"data_offsets":[0,4]}}'.ljust(72)
-            + b"1234",
-        ),
-        VECTORS_OF,
-        "v.safetensors is truncated",
-    ),
+    "deep TOML": (written("policy.toml", "a = " + DEEP), ("check", "RUN", "--policy", "FILE"),
+     "is not TOML"),
+    "numbers that JSON has not": (written("figures.json",
+     '{"mad": {"value": NaN, "low": 0, "high": 1e999}}'), ("check", "FILE", "--fail-above",
+     "mad=1"), "it holds the number"),
+    "a wrong codec": (written("figures.json", b'{"mad": "\xff"}'), ("check", "FILE",
+     "--fail-above", "mad=1"), "figures.json"),
+    "a bomb of zeros": (lambda folder: (np.savez_compressed(folder/"v.npz", v=np.zeros((300_000,
+     300), "f4")) or folder/"v.npz"), VECTORS_OF, "unpacks to"),
+    "a huge matrix in a short file": (written("v.npy",
+     b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999"
+     b", 99999999), }".ljust(127) + b"\n"), VECTORS_OF, "v.npy is truncated"),
+    "a huge tensor in a short file": (written("v.safetensors", (72).to_bytes(8, "little") +
+     b'{"v":{"dtype":"F32","shape":[99999999999,99],"data_offsets":[0,4]}}'.ljust(72) + b"1234"),
+     VECTORS_OF, "v.safetensors is truncated"),
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("case", FILES)
