@@ -174,6 +174,8 @@ def _check(found: Found, bound: Bound) -> Verdict:
         value, low, high = (float(figure[key]) for key in ("value", "low", "high"))
         extremes, n_missing = _missing_labels(found, name)
         unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
+    except OptionError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"the figure {name!r} is damaged ({error!r}); needed the output of `moesd-probe audit "

@@ -81,7 +81,8 @@ def inside(folder: Path, name: str) -> Path:
     """Path of a file that another file names; `DataError` if it leads out of the folder."""
     with contextlib.suppress(OSError, ValueError):  # too long a name, a NUL byte
         root, path = os.path.realpath(folder), folder / name
-        if os.path.commonpath([root, os.path.realpath(path)]) == root:
+        real = os.path.realpath(path)  # still a link if links go round in a circle
+        if os.path.commonpath([root, real]) == root and not Path(real).is_symlink():
             return path
     raise DataError(
         f"{folder}/{name} lies outside of {folder}; copy it into the folder, or correct its name"

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -92,9 +93,14 @@ def test_a_correction_without_a_router_that_its_experts_serve_is_refused(
     moesd.save(tmp_path, provenance)
     path = tmp_path / "config.json"
     assert found in path.read_text()
-    path.write_text(path.read_text().replace(found, other))
+    path.write_text(unchecked(path.read_text()).replace(found, other))
     with pytest.raises(ArtifactError, match=named):
         MoESD.load(tmp_path, moesd.encoder)
+
+
+def unchecked(text):
+    """The text of a JSON file of ours without its checksum, as who changes it would leave it."""
+    return re.sub(r'"content": "\w+"', '"content": ""', text)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,7 @@ def test_a_correction_without_a_router_that_its_experts_serve_is_refused(
 def test_a_gate_of_another_version_is_refused(moesd, provenance, tmp_path, setting, named):
     moesd.save(tmp_path, provenance)
     path = tmp_path / "config.json"
-    path.write_text(path.read_text().replace(f'"{setting}"', '"other"'))
+    path.write_text(unchecked(path.read_text()).replace(f'"{setting}"', '"other"'))
     with pytest.raises(ArtifactError, match=f"{named}.*train it again"):
         MoESD.load(tmp_path, moesd.encoder)
 

@@ -1,5 +1,6 @@
 """Experts in the U-Net: trained, kept, and at work while pictures are made."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -101,6 +102,7 @@ def test_experts_that_are_missing_or_of_another_width_are_refused(
     width = trained.unet_experts.width
     text = config.read_text()
     assert f'"width": {width}' in text
+    text = re.sub(r'"content": "\w+"', '"content": ""', text)
     config.write_text(text.replace(f'"width": {width}', f'"width": {width + 1}'))
     with pytest.raises(ArtifactError, match=f"does not fit .*width {width + 1}"):
         MoESD.load(tmp_path, town.encoder)
