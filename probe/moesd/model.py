@@ -232,7 +232,7 @@ class MoESD(Correction):
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ShapeError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else one_line(error)
             raise ArtifactError(
-                f"{folder} holds no correction that can be used ({why}); fetch it, or train it, again"
+                f"{folder} holds no correction that can be used ({why}); train it again"
             ) from error
 
     @classmethod
