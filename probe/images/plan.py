@@ -133,7 +133,7 @@ def read_metadata(folder: Path) -> pd.DataFrame:
     if not names or not all(isinstance(name, str) for name in names):
         raise ArtifactError(f"{path} names no file in some row; generate the images again")
     if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
-        raise ArtifactError(f"{path} names {outside[0]!r}, which is outside; generate them again")
+        raise DataError(f"{path} names {outside[0]!r}, which is outside; correct it")
     return pd.DataFrame(rows)
 
 
