@@ -110,9 +110,15 @@ def label(run: Run, folder: Path, n: int) -> None:
 @click.option("--n-pieces", default=[10_000, 100_000], multiple=True, show_default=True)
 @click.option("--n-prompts", default=131_072, show_default=True)
 @click.option("--n-images", default=400, show_default=True)
+@click.option("--driver-only", is_flag=True, help="Only driver_pieces_per_second.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
-    address: str | None, n_pieces: tuple[int, ...], n_prompts: int, n_images: int, as_json: bool
+    address: str | None,
+    n_pieces: tuple[int, ...],
+    n_prompts: int,
+    n_images: int,
+    driver_only: bool,
+    as_json: bool,
 ) -> None:
     """Measure with one worker, with two, and without any."""
     torch.set_num_threads(2)
@@ -125,6 +131,7 @@ def main(
         found["driver_pieces_per_second"][n] = round(two.rate)
     run = Run(Path(), Config("tinytown"))
     jobs = {"embed": (embed, n_prompts), "generate": (draw, n_images), "label": (label, n_images)}
+    jobs = {} if driver_only else jobs
     found |= {"speedup_workers": {}, "overhead": {}}
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
