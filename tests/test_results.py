@@ -90,8 +90,8 @@ def test_one_command_makes_the_pages_and_resumes(
     for name in settings:
         arguments += ["--set", f"train.{name}=2"]
 
-    def run():
-        main([str(each) for each in arguments], standalone_mode=False)
+    def run(*more):
+        main([*map(str, arguments), *more], standalone_mode=False)
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.png")}
 
     first = run()
@@ -103,3 +103,5 @@ def test_one_command_makes_the_pages_and_resumes(
     assert (base["changed"] == 0).all()
     assert not (table[table["method"] == pages.ORACLE]["changed"]).any()
     assert run() == first
+    assert run("--seeds", "2", "--done") == first
+    assert len(pages.read(tmp_path / "results.csv")) == 2 * 4

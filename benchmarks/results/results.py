@@ -37,6 +37,7 @@ from probe.run.compare.methods import all_methods
 from probe.run.compare.rows import Seen, make_row, read_row, stale_row
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.side_effects import CAPTIONS, over_captions
+from probe.run.files import MOESD
 from probe.run.folder import Run, locked
 from probe.stats.resampling import Resampling
 from probe.text.lexicon import SPLITS
@@ -77,6 +78,7 @@ class PartBench(Bench):
 @click.option("--lexicon", type=Path, help="The shipped one if not given.")
 @click.option("--set", "settings", multiple=True, help="Setting, as train.latent_steps=2.")
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--done", is_flag=True, help="Make nothing: write what is done, and only that.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def main(
     splits: int,
@@ -85,6 +87,7 @@ def main(
     only: tuple[str, ...],
     folder: Path,
     docs: Path,
+    done: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -95,17 +98,21 @@ def main(
     rows, n_busy = [], 0
     for number, (split, seed) in enumerate(cells, start=1):
         path = folder / f"split-{split}-seed-{seed}"
+        if done and not (path / MOESD / "config.json").is_file():
+            continue
         try:
             with locked(path / FOLDER):
                 run = trained(path, split=split, seed=seed, n_images=n_images, **options)
-                for row in methods(run, names, n_images):
+                for row in methods(run, names, n_images, only_done=done):
                     rows.append({"split": split, "seed": seed, "n_images": n_images, **row})
                     click.echo(f"{number} of {len(cells)}, {path.name}: {row['method']}", err=True)
         except BusyError:
             n_busy += 1
-    if n_busy:
+    if n_busy and not done:
         click.echo(f"{n_busy} of {len(cells)} runs are made by another process; run it again")
         return
+    if not rows:
+        raise click.UsageError(f"nothing is done in {folder} yet; leave out --done")
     table = pd.DataFrame(rows)
     overhead = attached(folder / "overhead.json", options["model"])
     is_measured = table["method"] == RECOMMENDED
@@ -143,12 +150,19 @@ def trained(
     return Run(path, experiment.config, device=device)
 
 
-def methods(run: Run, names: Sequence[str], n_images: int) -> Iterator[dict[str, Any]]:
+def methods(
+    run: Run, names: Sequence[str], n_images: int, *, only_done: bool = False
+) -> Iterator[dict[str, Any]]:
     """Make and measure one method after the other, the base first."""
     whole, part = PartBench(run, n_images), PartBench(run, n_images, splits=SPLITS[1:])
     for name in (BASE, *(name for name in names if name != BASE)):
         bench = whole if name in WHOLE else part
-        if stale_row(bench, name) is not None:
+        is_stale = stale_row(bench, name) is not None
+        if is_stale and only_done:
+            if name == BASE:
+                return
+            continue
+        if is_stale:
             link_images(run.folder, name)
             make_row(bench, name)
         seen, base = read_row(bench, name), read_row(whole, BASE)

@@ -115,8 +115,12 @@ def sizes(table: pd.DataFrame) -> str:
         f"{n_seeds} {'training' if n_seeds == 1 else 'trainings'} of each, "
         f"{table['n_images'].max()} images of each occupation; test occupations in test templates."
     )
+    runs = table.groupby("method").size()
+    if not (fewer := runs[runs < n_splits * n_seeds]).empty:
+        text += " Fewer, with the number of trainings: "
+        text += ", ".join(f"`{name}` {n}" for name, n in fewer.items()) + "."
     if n_splits > 1:
-        return f"{text} Means with 95 % intervals over {n_splits} splits."
+        return f"{text} Means with 95 % intervals over splits."
     return f"{text} One split has no interval, and shows nothing about others."
 
 
