@@ -111,8 +111,8 @@ def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, name, 
     stage, setting = name.split(".")
     outside = tmp_path / "outside"
     outside.write_text(TABLE)
-    (run / "link.toml").symlink_to(outside)
     experiment = Experiment.open(run)
+    (run / "link.toml").symlink_to(outside)
     value = str(outside) if place == "ABSOLUTE" else place
     settings = {setting: value} | ({"routing": "calibrated"} if setting == "target" else {})
     experiment.config.with_settings(stage, settings).write(run)
