@@ -65,7 +65,7 @@ def quality_of(run):
 
 
 def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finished_run, tmp_path):
-    path = tmp_path / "card" / "README.md"
+    path = tmp_path / "README.md"
     told = call("card", finished_run, "--out", path)
     assert told.exit_code == 0, told.output
     assert told.stdout == f"{path}: a bias card was written; 8 results in its front matter\n"

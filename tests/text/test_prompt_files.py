@@ -157,7 +157,7 @@ def test_files_of_another_kind_and_missing_files_are_refused(written, tmp_path):
     with pytest.raises(DataError, match="cannot be read: No such file or directory"):
         read_prompts(tmp_path / "none.txt")
     (tmp_path / "folder.txt").mkdir()
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+    with pytest.raises(DataError, match="cannot be read: it is no regular file"):
         read_prompts(tmp_path / "folder.txt")
 
 
