@@ -132,9 +132,14 @@ def read_metadata(folder: Path) -> pd.DataFrame:
     names: list[Any] = [row.get("file_name") if isinstance(row, dict) else None for row in rows]
     if not names or not all(isinstance(name, str) for name in names):
         raise ArtifactError(f"{path} names no file in some row; generate the images again")
-    if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
-        raise DataError(f"{path} names {outside[0]!r}, which is outside; correct it")
+    if outside := [name for name in names if not _is_below(Path(name))]:
+        raise DataError(f"{path} names {outside[0]!r}, which is outside, or too long; correct it")
     return pd.DataFrame(rows)
+
+
+def _is_below(path: Path) -> bool:
+    parts = [part.encode("utf-8", "replace") for part in path.parts]
+    return not path.is_absolute() and all(of != b".." and len(of) < 256 for of in parts)
 
 
 def _slug(subject: str) -> str:
