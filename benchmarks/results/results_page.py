@@ -136,11 +136,17 @@ def figure(values: pd.Series, digits: int) -> str:
         return ""
     if len(values) == 1:
         return number(float(values.iloc[0]), digits)
-    mean, error = float(values.mean()), float(values.sem())
-    if error <= _ROUNDING:
+    mean, half, _ = _student(values)
+    if half == 0.0:
         return number(mean, digits)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
     return bracketed(mean, mean - half, mean + half, digits=digits)
+
+
+def _student(values: pd.Series) -> tuple[float, float, float]:
+    """Mean, half of its 95 % interval (0 if all values are alike), and p of a mean of 0."""
+    mean, error, freedom = float(values.mean()), float(values.sem()), len(values) - 1
+    half = float(stats.t.ppf(0.975, freedom)) * error if error > _ROUNDING else 0.0
+    return mean, half, float(2 * stats.t.sf(abs(mean) / max(error, _ROUNDING), freedom))
 
 
 def _cell(table: pd.DataFrame, method: str, column: str, digits: int) -> str:
@@ -217,8 +223,7 @@ def differences(table: pd.DataFrame, best: str, names: list[str]) -> dict[str, s
         change = (of_splits(table, name, "mad_test") - reference).dropna()
         if name not in (BASE, ORACLE, best) and len(change) > 1:
             found[name] = figure(change, 3)
-            ratio = abs(change.mean()) / max(change.sem(), _ROUNDING)
-            p_values.append(2 * stats.t.sf(ratio, len(change) - 1))
+            p_values.append(_student(change)[2])
     adjusted = holm(np.array(p_values)) if found else ()
     return {
         name: f"{text}, {p_value(p)}"

@@ -77,6 +77,20 @@ def town(pipeline_folder: Path) -> Town:
 
 
 @pytest.fixture(scope="session")
+def on_both_sides():
+    """A brief training of experts on the text states and in the U-Net."""
+    return TrainConfig(
+        objective="both",
+        side="both",
+        latent_steps=2,
+        diffusion_steps=3,
+        batch_size=4,
+        width=4,
+        n_examples=16,
+    )
+
+
+@pytest.fixture(scope="session")
 def moesd(town: Town):
     return town.train()
 

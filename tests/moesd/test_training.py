@@ -39,19 +39,10 @@ def test_the_latent_objective_brings_the_bias_score_of_training_prompts_down(tow
     assert after < 0.5 * before
 
 
-def test_the_base_model_stays_frozen_bit_for_bit(town, pipeline, pictures):
+def test_the_base_model_stays_frozen_bit_for_bit(town, pipeline, pictures, on_both_sides):
     parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder, town.encoder.model)
     before = weights_of(*parts)
-    config = TrainConfig(
-        objective="both",
-        side="both",
-        latent_steps=2,
-        diffusion_steps=3,
-        batch_size=4,
-        width=4,
-        n_examples=16,
-    )
-    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
+    moesd = town.train(config=on_both_sides, examples=pictures, pipeline=pipeline)
     for experts in (moesd.experts, moesd.unet_experts):
         assert any(w.any() for name, w in experts.named_parameters() if "up.weight" in name)
         assert not any(w.requires_grad for w in experts.parameters())
@@ -150,7 +141,7 @@ def test_the_latent_objective_encodes_no_padding(town, moesd, monkeypatch):
 def test_counterfactual_states_are_learnt_at_the_first_positions_and_hold_at_the_others(
     moesd, monkeypatch
 ):
-    """Every position passes the same expert, so padding need not all be encoded, and none twice."""
+    """One expert serves all positions: it can learn at some, and each prompt is encoded once."""
     monkeypatch.setattr(states, "_N_POSITIONS", 16)  # of 32
     encoder, words = TextEncoder.load("tinytown"), Counterfactuals()
     jobs = ("nurse", "carpenter", "lawyer", "cook", "mechanic", "secretary")

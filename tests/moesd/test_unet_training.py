@@ -10,28 +10,21 @@ import pytest
 from probe.errors import ArtifactError, OptionError
 from probe.images.generation import GenerationPlan, generate
 from probe.images.plan import read_metadata
-from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES
 from probe.moesd.model import MoESD
 from probe.moesd.router import Router
 from probe.text.lexicon import Lexicon
 
-BRIEF = TrainConfig(
-    objective="both",
-    side="both",
-    latent_steps=2,
-    diffusion_steps=3,
-    batch_size=4,
-    width=4,
-    n_examples=16,
-    gate_reads="bias_score",
-    false_alarm=1.0,  # words of random weights say nothing of persons
-)
+
+@pytest.fixture(scope="module")
+def brief(on_both_sides):
+    # words of random weights say nothing of persons
+    return replace(on_both_sides, gate_reads="bias_score", false_alarm=1.0)
 
 
 @pytest.fixture(scope="module")
-def trained(town, pipeline, pictures):
-    return town.train(config=BRIEF, examples=pictures, pipeline=pipeline)
+def trained(town, pipeline, pictures, brief):
+    return town.train(config=brief, examples=pictures, pipeline=pipeline)
 
 
 def ups(module):
@@ -39,9 +32,9 @@ def ups(module):
 
 
 @pytest.fixture(scope="module")
-def low_rank(town, pipeline, pictures):
+def low_rank(town, pipeline, pictures, brief):
     """Low-rank experts on both sides, trained."""
-    config = replace(BRIEF, style="lora", n_experts=2)
+    config = replace(brief, style="lora", n_experts=2)
     return town.train(config=config, examples=pictures, pipeline=pipeline)
 
 
