@@ -13,11 +13,21 @@ from cli.options import (
     SettingsCommand,
     Tables,
     device_option,
+    execution_options,
     json_option,
     run_argument,
     settings_of,
 )
-from cli.output import ProgressBar, echo, echo_answer, echo_json, echo_outcome, given, open_run
+from cli.output import (
+    ProgressBar,
+    echo,
+    echo_answer,
+    echo_json,
+    echo_outcome,
+    given,
+    open_run,
+    take_executor,
+)
 
 if TYPE_CHECKING:
     from probe.run.pipeline import Outcome
@@ -117,7 +127,7 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
     is_flag=True,
     help="Measure on occupations for testing, too: not to choose a setting by.",
 )
-@device_option
+@execution_options
 @json_option
 def sweep(
     run: Path,
@@ -127,6 +137,7 @@ def sweep(
     on_test: bool,
     device: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Train and measure RUN again with other settings.
 
@@ -147,6 +158,7 @@ def sweep(
             n_images=n_images,
             on_test=on_test,
             device=device,
+            executor=take_executor(options, device),
             progress=bar,
             on_line=None if as_json else bar.echo,
         )
@@ -176,10 +188,15 @@ def compare() -> None:
     type=click.IntRange(2),
     help="Images of each occupation and method; as many as `generate` makes if not given.",
 )
-@device_option
+@execution_options
 @json_option
 def methods(
-    run: Path, only: tuple[str, ...], n_images: int | None, device: str, as_json: bool
+    run: Path,
+    only: tuple[str, ...],
+    n_images: int | None,
+    device: str,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Compare MoESD with other methods on the prompts and seeds of RUN.
 
@@ -192,7 +209,7 @@ def methods(
     from figures.text.methods import methods_table
 
     with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).compare(
+        outcome = open_run(run, bar, device, options).compare(
             *only, n_images=n_images, draw=draw, on_line=None if as_json else bar.echo
         )
     found = outcome.to_json()

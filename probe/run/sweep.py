@@ -16,6 +16,7 @@ import pandas as pd
 
 from probe.errors import OptionError
 from probe.io.artifacts import hash_file, hash_parts, read_tensors, write_json, write_table
+from probe.io.executors import Executor
 from probe.io.files import atomic
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings, parse_value
@@ -105,6 +106,7 @@ def run_sweep(
     n_images: int | None = None,
     on_test: bool = False,
     device: str = "cpu",
+    executor: Executor | None = None,
     progress: NamedProgress | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> SweepResult:
@@ -131,10 +133,8 @@ def run_sweep(
     scored_on = "test" if on_test else "validation"
     config = config.with_settings("generate", {"scored_on": scored_on})
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    runs = [
-        change_settings(Run(folder, config, device=device), _by_stage(settings))
-        for settings in combinations
-    ]
+    base = Run(folder, config, device=device, executor=executor)
+    runs = [change_settings(base, _by_stage(settings)) for settings in combinations]
     require(own, "sweep", ("fit",))
     target, tables = folder / FOLDER / name, []
     for number, (settings, run) in enumerate(zip(combinations, runs, strict=True), start=1):
@@ -243,7 +243,9 @@ def _evaluate(folder: Path, run: Run, progress: NamedProgress | None) -> dict[st
                     _copy(source, target)
         if not (folder / FILE).exists() or Config.read(folder) != run.config:
             run.config.write(folder)
-    experiment = Experiment.open(folder, device=run.device, progress=progress)
+    experiment = Experiment.open(
+        folder, device=run.device, progress=progress, executor=run.executor
+    )
     for stage in (experiment.embed, experiment.fit, experiment.train, experiment.generate):
         stage()
     return experiment.evaluate().result.to_json()

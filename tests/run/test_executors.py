@@ -3,9 +3,11 @@
 import os
 import pickle
 import random
+import shutil
 import sys
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,10 @@ from probe.errors import ModelError, OptionError, StageError
 from probe.io.executors import MISSING, RayExecutor
 from probe.run import Experiment
 from probe.run.folder import Run
+from probe.run.sweep import run_sweep
 from probe.text.embeddings import EmbeddingStore
 
+METHODS = ("uce", "lora", "fair-diffusion", "prompt-intervention", "reweighting")
 MADE = ("embeddings", "images", "evaluation")
 
 
@@ -94,6 +98,19 @@ def test_pieces_in_any_order_make_equal_files(
     assert made(contents, started_again) == made(contents, finished_run)
     assert executor.n_pieces["_open_encoder"] == 1
     assert min(executor.n_pieces[name] for name in ("open_drawing", "open_models")) > 2
+
+
+@pytest.mark.slow
+def test_methods_and_variants_of_a_sweep_are_made_elsewhere_alike(finished_run, contents, tmp_path):
+    found = []
+    for executor in (None, Elsewhere()):
+        run = Path(shutil.copytree(finished_run, tmp_path / str(len(found))))
+        methods = ("moesd-recommended", "moesd-paper", *METHODS)
+        Experiment.open(run, executor=executor).compare(*methods)
+        run_sweep(run, {"train.width": (2,)}, executor=executor)
+        found.append({name: data for name, data in contents(run).items() if ".png" in name})
+    assert executor.n_pieces["open_drawing"] > len(methods)
+    assert found[0] == found[1]
 
 
 def test_chunks_of_prompts_in_any_order_make_an_equal_store(
