@@ -8,6 +8,7 @@ stage on six occupations instead, with images of 64 pixels: the weights are the 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -45,7 +46,10 @@ def main(folder: Path, bpe: Path | None, images: bool, as_json: bool) -> None:
     """Measure each stage of a run on a model of the true shape."""
     model, run, start = folder / "model", folder / "run", []
     if not (model / "model_index.json").is_file():
-        make_model(model, bpe)
+        # In a process of its own: the peak memory of this one counts for those that it starts.
+        maker = multiprocessing.get_context("spawn").Process(target=make_model, args=(model, bpe))
+        maker.start()
+        maker.join()
     if images:
         model, run = with_small_images(model, folder / "small"), folder / "run-images"
         start = ["--lexicon", str(write_lexicon(folder / "lexicon.toml"))]

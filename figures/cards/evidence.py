@@ -15,7 +15,6 @@ from probe.run.config import Config
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
-from probe.text.checkpoints import model_revision
 from probe.text.lexicon import SPLIT_NAMES
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -106,4 +105,4 @@ def hub_id(name: str) -> str | None:
 
 def _evaluator(chosen: str, folder: Path, what: str) -> dict[str, str]:
     name = public_name(chosen) if chosen else f"the model's own {what}"
-    return {"name": name, "revision": model_revision(folder)}
+    return {"name": name, "revision": evaluators.evaluator_revision(folder)}

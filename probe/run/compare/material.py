@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
     from probe.baselines.method import Material, Trial
-    from probe.images.attributes import AttributeClassifier
-    from probe.images.faces.classifier import FaceClassifier
     from probe.images.intervention import Intervention
     from probe.images.quality.clip_score import ClipScorer
     from probe.text.encoder import TextEncoder
@@ -65,12 +63,12 @@ class Bench:
         return self.run.load_encoder()
 
     @cached_property
-    def classifier(self) -> AttributeClassifier | FaceClassifier:
+    def classifier(self) -> evaluators.Classifier:
         """The classifier that labels the images."""
         return evaluators.load_classifier(self.run)
 
     @cached_property
-    def selector(self) -> AttributeClassifier:
+    def selector(self) -> evaluators.WholeClassifier:
         """The classifier by which methods choose their settings."""
         return evaluators.load_whole_classifier(self.run, "selector")
 

