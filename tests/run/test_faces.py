@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from figures.text.sentences import missing_faces
 from probe.audit.missing_label_bounds import seen_on_both
 from probe.errors import DataError, DegenerateDataError
 from probe.images.faces import detectors
 from probe.images.faces.face import Face
+from probe.images.onnx_classifier import OnnxClassifier
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
 from probe.run.config import Config
@@ -176,25 +176,23 @@ def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(run, monkeypa
 
 def test_a_run_is_labelled_by_an_onnx_file(run, save_onnx, done, refusal, monkeypatch):
     """Its weights, its description and its own margin around a face are known by their content."""
-    path = save_onnx(run.parent / "judge.onnx", mean=[0, 0, 0], std=[1, 1, 1])
-    words = ("evaluate", run, "--attribute", "colour", "--female", "red", "--male", "blue")
-    classifier = ("--classifier", path)
-    assert "knows colour but not 'gender'" in refusal("evaluate", run, *classifier)
-    found = json.loads(done(*words, *classifier, "--n-bootstrap", 20, "--json"))
+    path = save_onnx(run.parent / "judge.onnx", attribute="gender", classes=[W, M])
+    of_women = path.with_suffix(".toml").read_text()
+    found = json.loads(done("evaluate", run, "--classifier", path, "--json"))
     assert found["classifiers"]["scores"] == "judge.onnx"
     labels = read_table(run / "evaluation/labels.parquet", kind="labels")[0]
-    row = labels.iloc[0]
-    picture = Image.open(run / "images" / row["side"] / row["file_name"]).resize((8, 8))
-    red, _, blue = np.asarray(picture).mean(axis=(0, 1))
-    assert row["colour"] == ("red" if red > blue else "blue")
+    picture = run / "images" / labels["side"][0] / labels["file_name"][0]
+    assert labels["gender"][0] == OnnxClassifier(path).label([picture])["gender"][0]
     assert done("evaluate", run).startswith("evaluate: skipped")
 
-    described = path.with_suffix(".toml")
-    described.write_text(described.read_text().replace("[1, 1, 1]", "[2, 2, 2]"))
-    assert Experiment.open(run).info().stages["evaluate"] is not None
+    path.with_suffix(".toml").write_text(of_women.replace('["woman", "man"]', '["man", "woman"]'))
+    done("evaluate", run)
+    turned = read_table(run / "evaluation/labels.parquet", kind="labels")[0]
+    assert (turned["gender"] != labels["gender"]).all()
+
     monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
-    described.write_text(described.read_text() + "face_margin = 0.05\n")
-    assert json.loads(done("evaluate", run, "--json"))["missing"]["base"]["n_images"] > 0
-    with_faces = read_table(run / "evaluation/labels.parquet", kind="labels")[0]
-    assert set(with_faces["colour"]) & {N, A}
-    assert json.loads(done("evaluate", run, "--classifier", "", "--attribute", "gender", "--female", "woman", "--male", "man", "--json"))["classifiers"]["scores"] == "classifier"
+    path.with_suffix(".toml").write_text(of_women + "face_margin = 0.05\n")
+    missing = json.loads(done("evaluate", run, "--json"))["missing"]["base"]
+    assert missing["undetected"] + missing["ambiguous"] > 0
+    path.unlink()
+    assert "there is no file" in refusal("evaluate", run)
