@@ -1,4 +1,4 @@
-"""What `benchmarks/coverage.py` simulates, a family of intervals a file."""
+"""What `benchmarks/interval_coverage.py` simulates, a family of intervals a file."""
 
 from __future__ import annotations
 

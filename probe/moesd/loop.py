@@ -107,11 +107,6 @@ class Loop:
         self._done = end
         self._report()
 
-    def finish(self) -> None:
-        """Remove the stored state."""
-        if self._checkpoint is not None:
-            self._checkpoint.remove()
-
     def _minimise(self, steps: _Steps, phase: int, start: Weights) -> None:
         while not steps.is_over:
             drawn_from = steps.rng_state()

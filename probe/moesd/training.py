@@ -70,7 +70,8 @@ def train_moesd(
     gate : Gate, optional
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
     checkpoint : Checkpoint, optional
-        Where to store the training state, to resume an interrupted training.
+        Where to store the training state, to resume an interrupted training; remove it once the
+        correction is saved.
     """
     config = config or TrainConfig()
     if config.needs_pictures and (examples is None or pipeline is None):
@@ -109,7 +110,6 @@ def train_moesd(
             stack.callback(pipeline.unet.disable_gradient_checkpointing)
         for make, n_steps in objectives:
             loop.run(make, n_steps)
-    loop.finish()
     for module in filter(None, (moesd.experts, moesd.unet_experts)):
         module.eval().requires_grad_(False)
     moesd.token.vector.requires_grad_(False)

@@ -136,8 +136,8 @@ class EmbeddingStore:
                         progress(done, len(todo))
             if not self._is_made(keys, provenance):
                 self._gather(keys, encoder.n_features, provenance)
+            shutil.rmtree(self._rows, ignore_errors=True)  # before the table says that all is done
             write_table(self._table, prompt_set.table, replace(provenance, kind="prompts"))
-            shutil.rmtree(self._rows, ignore_errors=True)
         return len(todo)
 
     @property

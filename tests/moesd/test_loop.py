@@ -75,7 +75,6 @@ def train(folder=None, *, config=CONFIG, stop_at=None, n_steps=(6, 6), **options
     )
     for n in n_steps:
         loop.run(lambda: Noisy(trained, **options), n)
-    loop.finish()
     return trained["w"].detach()
 
 
@@ -96,7 +95,6 @@ def test_a_training_that_is_stopped_ends_in_the_same_weights(tmp_path, stop_at, 
     assert (tmp_path / "state.safetensors").exists()
     resumed = train(tmp_path, config=config)
     assert torch.equal(resumed, whole)
-    assert not (tmp_path / "state.safetensors").exists()
 
 
 def test_steps_that_were_done_are_not_done_again(tmp_path):

@@ -193,7 +193,9 @@ def test_trajectories_of_an_interrupted_training_are_not_made_again(
 
         kept = Checkpoint(tmp_path / "state.safetensors", of, {}, share=float("inf"))
         options = given | {"config": config, "checkpoint": kept, "progress": tell}
-        return town.train(pipeline=pipeline, **options).weights()
+        trained = town.train(pipeline=pipeline, **options).weights()
+        kept.remove()
+        return trained
 
     whole = go()
     with pytest.raises(KeyboardInterrupt):

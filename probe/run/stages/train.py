@@ -65,6 +65,7 @@ class Train(Stage):
         else:
             moesd = run.load_correction()
         if distributed.is_first():
+            _checkpoint(run).remove()
             corrected = moesd.embed(run.prompts.prompts)
             table = _gate_table(run, moesd, vectors(run), corrected)
             write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=seed))

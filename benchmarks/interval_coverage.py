@@ -1,4 +1,6 @@
-"""Simulated coverage of every interval: ``python benchmarks/coverage.py [--json] [--only NAME]``.
+"""Simulated coverage of every interval.
+
+``python benchmarks/interval_coverage.py [--json] [--only NAME]``
 
 An interval of 95 % should hold the truth in at least 94 of 100 cases. A row a setting; with
 ``--worst`` only the worst of each interval and number, as in ``docs/intervals.md``. Settings are
