@@ -175,7 +175,6 @@ def model_folder(
     """
     from transformers import ResNetConfig, ResNetForImageClassification
 
-    from probe.images.generation import noise
     from probe.images.pipelines import load_pipeline
 
     folder = tmp_path_factory.mktemp("models") / "whole"
@@ -198,7 +197,12 @@ def model_folder(
                 problem_type="multi_label_classification",
             )
         ).eval()
-        latents = torch.stack([noise(seed, (4, 8, 8))[0] for seed in range(64)])
+        latents = torch.stack(
+            [
+                torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(seed))
+                for seed in range(64)
+            ]
+        )
         pictures = pipeline(
             ["a photo of a cook"] * 64,
             latents=latents,

@@ -5,15 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from copy import copy, deepcopy
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from probe.images.guidance_cache import is_compiled
-
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+from probe.images.models.model import image_model
 
 T = TypeVar("T")
 
@@ -22,19 +18,18 @@ class CpuWorkers:
     """Threads that generate images, each with its own copy of the pipeline.
 
     On a CPU, small parts of a batch take less time concurrently, each on one core, than one after
-    the other on all cores. On an accelerator, or with a compiled U-Net, there is one worker.
+    the other on all cores. On an accelerator, or with a compiled denoiser, there is one worker.
     ``n_parts`` fit in memory at once.
     """
 
-    def __init__(self, pipeline: StableDiffusionPipeline, n_parts: int) -> None:
+    def __init__(self, pipeline: Any, n_parts: int) -> None:
         self._pipeline = pipeline
         self._cores = torch.get_num_threads()
-        can_share = pipeline.unet.device.type == "cpu" and not is_compiled(pipeline.unet)
-        self.n = max(1, min(self._cores, n_parts)) if can_share else 1
+        self.n = max(1, min(self._cores, n_parts)) if image_model(pipeline).can_copy else 1
         self._local = threading.local()
 
     @property
-    def pipeline(self) -> StableDiffusionPipeline:
+    def pipeline(self) -> Any:
         """The pipeline of the calling thread."""
         return getattr(self._local, "pipeline", self._pipeline)
 
@@ -50,7 +45,7 @@ class CpuWorkers:
 
     def _start(self) -> None:
         torch.set_num_threads(self._cores // self.n)
-        self._local.pipeline = independent_copy(self._pipeline)
+        self._local.pipeline = image_model(self._pipeline).independent_copy()
 
 
 def run_in_threads(
@@ -73,18 +68,6 @@ def run_in_threads(
             running.add(executor.submit(piece))
         while running:
             yield from _ended(running)
-
-
-def independent_copy(pipeline: StableDiffusionPipeline) -> StableDiffusionPipeline:
-    """Copy a pipeline with shared weights but its own U-Net object and scheduler.
-
-    Hooks, overridden methods and scheduler steps of one do not affect the other.
-    """
-    weights = [*pipeline.unet.parameters(), *pipeline.unet.buffers()]
-    other = copy(pipeline)
-    other.unet = deepcopy(pipeline.unet, {id(weight): weight for weight in weights})
-    other.scheduler = deepcopy(pipeline.scheduler)
-    return other
 
 
 def _ended(running: set[Future[T]]) -> Iterator[T]:

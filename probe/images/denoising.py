@@ -1,4 +1,4 @@
-"""Steps of generating a batch: prompt states, noise, latents, images."""
+"""Steps of generating a batch: parts, latents, images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 
 from probe.arrays import Float32
-from probe.images.guidance_cache import LEAST_ROWS, guidance_cache
+from probe.images.guidance_cache import LEAST_ROWS
 from probe.images.intervention import Condition, Intervention
+from probe.images.models.conditions import Conditions
+from probe.images.models.model import image_model
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
     from PIL import Image
 
 KEY = "key"
@@ -37,60 +38,11 @@ def arithmetic(device_type: str, precision: str) -> torch.autocast:
     return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
 
 
-def noise(seed: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Generator]:
-    """Draw the initial noise of one image, always on the CPU.
-
-    Also returns the generator in its state after the noise, for schedulers that draw more.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator), generator
-
-
-def encode(pipeline: StableDiffusionPipeline, prompts: list[str]) -> list[torch.Tensor]:
-    """Encode each prompt alone, so that its states do not depend on the others."""
-    device = pipeline.unet.device  # `pipeline.device` would visit all modules
-    return [
-        pipeline.encode_prompt(
-            [prompt], device, num_images_per_prompt=1, do_classifier_free_guidance=False
-        )[0][0]
-        for prompt in prompts
-    ]
-
-
-def denoise(
-    pipeline: StableDiffusionPipeline,
-    states: torch.Tensor,
-    empty: torch.Tensor | None,
-    seeds: list[int],
-    *,
-    guidance_scale: float,
-    n_steps: int,
-    precision: str = "fp32",
-) -> torch.Tensor:
-    """Denoise images together, as the pipeline does, and return their latents for `decode`.
-
-    ``states`` (n_images, n_tokens, n_features) are those of the prompts, ``empty`` those of the
-    empty prompt, which only guidance needs, and ``seeds`` those of the noise.
-    """
-    drawn = [noise(seed, latent_shape(pipeline)) for seed in seeds]
-    with guidance_cache(pipeline.unet), arithmetic(states.device.type, precision):
-        latents: torch.Tensor = pipeline(
-            prompt_embeds=states,
-            negative_prompt_embeds=None if empty is None else empty.expand_as(states),
-            latents=torch.stack([latents for latents, _ in drawn]).to(states),
-            generator=[generator for _, generator in drawn],
-            guidance_scale=guidance_scale,
-            num_inference_steps=n_steps,
-            output_type="latent",
-        ).images
-    return latents.to(states)
-
-
 class Part(NamedTuple):
     """What images that are denoised together are made from."""
 
     conditions: list[Condition]
-    states: torch.Tensor  # (n_images, n_tokens, n_features)
+    given: Conditions
     seeds: list[int]
     keys: list[str]
 
@@ -100,41 +52,36 @@ class Drawing(NamedTuple):
 
     guidance_scale: float
     n_steps: int
-    empty: torch.Tensor | None  # states of the empty prompt, which only guidance needs
+    empty: Conditions | None  # of the empty prompt, which only guidance needs
     method: Intervention
     precision: str = "fp32"
 
-    def latents(self, pipeline: StableDiffusionPipeline, part: Part) -> torch.Tensor:
+    @torch.no_grad()
+    def latents(self, pipeline: Any, part: Part) -> torch.Tensor:
         """Denoise the images of a part."""
-        device = pipeline.unet.device
-        with self.method.denoising(pipeline, part.conditions):
-            return denoise(
-                pipeline,
-                part.states.to(device),
-                None if self.empty is None else self.empty.to(device),
+        model = image_model(pipeline)
+        with (
+            self.method.denoising(pipeline, part.conditions),
+            arithmetic(model.device.type, self.precision),
+        ):
+            return model.denoise(
+                part.given.to(model.device),
+                None if self.empty is None else self.empty.to(model.device),
                 part.seeds,
                 guidance_scale=self.guidance_scale,
                 n_steps=self.n_steps,
-                precision=self.precision,
             )
 
 
 @torch.no_grad()
-def decode(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> list[Image.Image]:
-    """Decode latents as the pipeline does, with its safety checker if it has one."""
-    images: list[Image.Image] = []
-    for part in decoded_together(len(latents), latents.device):
-        scaled = latents[part] / pipeline.vae.config.scaling_factor
-        decoded = pipeline.vae.decode(scaled, return_dict=False)[0]
-        decoded, found = pipeline.run_safety_checker(decoded, latents.device, latents.dtype)
-        is_unsafe = [False] * len(decoded) if found is None else found
-        images += pipeline.image_processor.postprocess(
-            decoded, output_type="pil", do_denormalize=[not unsafe for unsafe in is_unsafe]
-        )
-    return images
+def decode(pipeline: Any, latents: torch.Tensor) -> list[Image.Image]:
+    """Decode latents in parts that a CPU computes fastest."""
+    model = image_model(pipeline)
+    parts = decoded_together(len(latents), latents.device)
+    return [image for part in parts for image in model.decode(latents[part])]
 
 
-def pngs(pipeline: StableDiffusionPipeline, latents: torch.Tensor, keys: list[str]) -> list[bytes]:
+def pngs(pipeline: Any, latents: torch.Tensor, keys: list[str]) -> list[bytes]:
     """Decode latents to PNG files that hold the images' keys."""
     files = []
     for image, key in zip(decode(pipeline, latents), keys, strict=True):
@@ -213,12 +160,10 @@ def decoded_together(n_images: int, device: torch.device) -> list[slice]:
 
 def latent_shape(pipeline: Any) -> tuple[int, int, int]:
     """Return channels, height and width of one image's latents."""
-    size = pipeline.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return pipeline.unet.config.in_channels, height, width
+    return image_model(pipeline).latent_shape
 
 
-def fitting_batch(pipeline: StableDiffusionPipeline) -> int:
+def fitting_batch(pipeline: Any) -> int:
     """Return the number of images that fit in a few GB of memory."""
     _, height, width = latent_shape(pipeline)
     return max(1, min(100, _LATENTS_IN_A_BATCH // (height * width)))

@@ -6,9 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -19,23 +18,20 @@ from probe.images.denoising import (
     Drawing,
     Part,
     denoised_together,
-    encode,
     fitting_batch,
-    noise,
     open_drawing,
     pngs,
 )
-from probe.images.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention, corrected
+from probe.images.models.conditions import Conditions
+from probe.images.models.model import ImageModel, image_model
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
 from probe.images.reading import open_file
 from probe.io.artifacts import atomic, hash_parts
 from probe.io.executors import Distribute, Results
 from probe.io.progress import Progress
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
-__all__ = ["GenerationPlan", "generate", "noise"]
+__all__ = ["GenerationPlan", "generate"]
 
 Write = Callable[[int, list[bytes]], None]
 
@@ -44,7 +40,7 @@ _N_CHUNKS = 2  # in memory
 
 
 def generate(
-    pipeline: StableDiffusionPipeline,
+    pipeline: Any,
     plan: GenerationPlan,
     folder: Path,
     *,
@@ -55,7 +51,7 @@ def generate(
     batch_size: int | None = None,
     precision: str = "fp32",
     reuse: Path | Sequence[Path] | None = None,
-    known: dict[str, torch.Tensor] | None = None,
+    known: dict[str, Conditions] | None = None,
     progress: Progress | None = None,
     distribute: Distribute | None = None,
 ) -> pd.DataFrame:
@@ -87,13 +83,13 @@ def generate(
     settings += "" if precision == "fp32" else f" {precision}"
     method = intervention or Intervention()
     prompts, seeds = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
-    pipeline.set_progress_bar_config(disable=True)
+    model = image_model(pipeline)
     with torch.no_grad():
         conditions = method.conditions(prompts, seeds)
         distinct, known = list(dict.fromkeys(conditions)), {} if known is None else known
-        state_of = _states_when_needed(pipeline, method, distinct, known)
+        given = _conditions_when_needed(model, method, distinct, known)
         signatures = {condition: method.signature(condition) for condition in distinct}
-        keys = _keys(conditions, seeds, state_of, signatures, settings)
+        keys = _keys(conditions, seeds, given, signatures, settings)
         table = plan.table.assign(**{KEY: keys}).reset_index(drop=True)
         earlier = [reuse] if isinstance(reuse, Path) else reuse or ()
         made = {key: path for one in earlier for key, path in _images_by_key(one).items()}
@@ -103,12 +99,12 @@ def generate(
             _copy(made[row.key], folder / row.file_name, row.key)
             done = _report(progress, done + 1, len(table))
         new, changes = table[~is_made], any(signatures.values())
-        empty = _encoded(pipeline, [""], known)[0] if guidance_scale > 1 else None
+        empty = _encoded(model, [""], known)[0] if model.is_guided(guidance_scale) else None
         drawing = Drawing(guidance_scale, n_steps, empty, method, precision)
 
         def divide(n: int) -> list[slice]:
             # A method that changes the denoiser may compute on few rows of a part.
-            return [slice(n)] if changes else denoised_together(n, pipeline.unet.device)
+            return [slice(n)] if changes else denoised_together(n, model.device)
 
         batches = [new.iloc[start : start + size] for start in range(0, len(new), size)]
         parts = [batch.iloc[part] for batch in batches for part in divide(len(batch))]
@@ -125,7 +121,7 @@ def generate(
                     done = _report(progress, done + len(rows), len(table))
                     continue
                 under = [conditions[row] for row in rows.index]
-                stacked = torch.stack([state_of(condition) for condition in under])
+                stacked = Conditions.stack([given(condition) for condition in under])
                 yield number, Part(under, stacked, rows["seed"].tolist(), keys)
 
         def write(number: int, pngs: list[bytes]) -> None:
@@ -150,7 +146,7 @@ def generate(
 
 
 def _draw_here(
-    pipeline: StableDiffusionPipeline,
+    pipeline: Any,
     drawing: Drawing,
     parts: Iterable[tuple[int, Part]],
     write: Write,
@@ -180,49 +176,52 @@ def _written(drawn: Results[int], write: Write) -> Generator[int, None, None]:
             yield number
 
 
-def _states_when_needed(
-    pipeline: StableDiffusionPipeline,
+def _conditions_when_needed(
+    model: ImageModel,
     method: Intervention,
     distinct: list[Condition],
-    known: dict[str, torch.Tensor],
-) -> Callable[[Condition], torch.Tensor]:
-    """Return a function to the states under a condition, which keeps those of few in memory.
+    known: dict[str, Conditions],
+) -> Callable[[Condition], Conditions]:
+    """Return a function to what a condition gives the model, which keeps that of few in memory.
 
-    They are made in chunks of consecutive conditions, so that they do not depend on the order in
-    which they are asked for. A million prompts of Stable Diffusion would need 236 GB.
+    It is made in chunks of consecutive conditions, so that it does not depend on the order in
+    which it is asked for. A million prompts of Stable Diffusion would need 236 GB.
     """
     rows = {condition: row for row, condition in enumerate(distinct)}
 
     @lru_cache(maxsize=_N_CHUNKS)
     @torch.no_grad()
-    def chunk(number: int) -> torch.Tensor:
+    def chunk(number: int) -> Conditions:
         some = distinct[number * _CHUNK : (number + 1) * _CHUNK]
-        return method.correct(
-            some, torch.stack(_encoded(pipeline, [of.prompt for of in some], known))
-        )
+        plain = Conditions.stack(_encoded(model, [of.prompt for of in some], known))
+        return corrected(model, method, some, plain)
 
-    return lambda condition: chunk(rows[condition] // _CHUNK)[rows[condition] % _CHUNK]
+    def given(condition: Condition) -> Conditions:
+        number, row = divmod(rows[condition], _CHUNK)
+        return chunk(number)[row : row + 1]
+
+    return given
 
 
 def _encoded(
-    pipeline: StableDiffusionPipeline, prompts: list[str], known: dict[str, torch.Tensor]
-) -> list[torch.Tensor]:
+    model: ImageModel, prompts: list[str], known: dict[str, Conditions]
+) -> list[Conditions]:
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
-    known.update(zip(new, encode(pipeline, new), strict=True))
-    states = [known[prompt] for prompt in prompts]
+    known.update(zip(new, model.encode(new), strict=True))
+    found = [known[prompt] for prompt in prompts]
     for prompt in list(known)[:-_CHUNK]:
         del known[prompt]
-    return states
+    return found
 
 
 def _keys(
     conditions: list[Condition],
     seeds: list[int],
-    state_of: Callable[[Condition], torch.Tensor],
+    given: Callable[[Condition], Conditions],
     signatures: dict[Condition, str],
     settings: str,
 ) -> list[str]:
-    hashes = {of: hash_parts(np.asarray(state_of(of).float().cpu().numpy())) for of in signatures}
+    hashes = {of: hash_parts(*given(of).arrays()) for of in signatures}
     changed = {of: (name,) if name else () for of, name in signatures.items()}
     return [
         hash_parts(hashes[condition], str(seed), settings, *changed[condition])

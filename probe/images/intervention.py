@@ -7,8 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from probe.images.models.conditions import Conditions
+
 if TYPE_CHECKING:
     import torch
+
+    from probe.images.models.model import ImageModel
+    from probe.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,27 @@ class Corrector(Protocol):
         """Map states of shape (n_prompts, n_tokens, n_features) to corrected ones."""
 
 
+class Source(Protocol):
+    """The text encoder whose states a method edits, and prompts with the method's tokens."""
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder."""
+
+    def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Tokenize prompts, (n_prompts, max_tokens), with the tokens that the method inserts."""
+
+
 class Intervention:
     """Base class of methods; itself the base model.
 
     A method overrides what it changes. Whatever it does not change must be equal bit for bit, so
     that an unaffected image is the base model's, and is not generated again.
     """
+
+    source: Source | None = None
+    """Where the states that `correct` edits come from; None: the model's first text encoder, whose
+    pooled vector and attention mask stay as they are."""
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Choose the condition of each image from its prompt and the seed of its noise.
@@ -77,3 +97,39 @@ class StateCorrection(Intervention):
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
         """Edit the states by the prompts."""
         return self._corrector.correct([condition.prompt for condition in conditions], states)
+
+
+def corrected(
+    model: ImageModel, method: Intervention, conditions: Sequence[Condition], given: Conditions
+) -> Conditions:
+    """Apply a method to what a text encoder gives the image model under distinct conditions.
+
+    The states are edited by `Intervention.correct`; the pooled vector is what the encoder's last
+    layers make of the edited states, and the attention mask is that of the method's tokens. What
+    other text encoders give stays.
+    """
+    source, prompts = method.source, [condition.prompt for condition in conditions]
+    place = model.place("" if source is None else source.encoder.slot)
+    if place.states:
+        before = place.read(given)
+    elif source is not None:
+        before = source.encoder.states(prompts)
+    else:
+        return given
+    after = method.correct(conditions, before)
+    if after is before:
+        return given
+    rows = (after != before).flatten(1).any(dim=1).nonzero()[:, 0]
+    if place.states:
+        given = place.write(given, after)
+    if source is None or not len(rows):
+        return given
+    tensors = dict(given.tensors)
+    ids = source.input_ids([prompts[row] for row in rows.tolist()])
+    if place.pooled is not None:
+        pooled = tensors["pooled_prompt_embeds"] = tensors["pooled_prompt_embeds"].clone()
+        pooled[rows, place.pooled] = source.encoder.project(after[rows], ids).to(pooled)
+    if place.mask:
+        mask = tensors[place.mask] = tensors[place.mask].clone()
+        mask[rows] = source.encoder.prompt_mask(ids).to(mask)
+    return Conditions(tensors)

@@ -1,53 +1,42 @@
-"""Load an image model: a StableDiffusionPipeline and its recommended settings."""
+"""Open an image model of any family, and read its recommended settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from probe.errors import ModelError
-from probe.io.plugins import Registry
+from probe.images.models.model import FAMILIES, ImageModel
 from probe.text.checkpoints import read_config, read_index, refuse_pickle, resolve_model
-
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
 
 SETTINGS = "generation.json"
 """Optional file in a model's folder: ``{"guidance_scale": 2.0, "num_inference_steps": 12}``."""
 
 INDEX = "model_index.json"
-_CLASS = "StableDiffusionPipeline"
-_PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-
-FAMILIES: Registry[Callable[..., Any]] = Registry("image model family")
-"""Image models of plugins, by ``_class_name`` of their ``model_index.json``; called with the folder
-and the keyword argument ``device``, they return an object with the interface of a
-``StableDiffusionPipeline``."""
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """Recommended settings of a model; the defaults are those of diffusers."""
+    """Recommended settings of a model."""
 
     guidance_scale: float = 7.5
     n_steps: int = 50
 
 
-def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionPipeline:
-    """Load a Stable Diffusion pipeline in single precision, without a safety checker.
+def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
+    """Open the pipeline of an image model in single precision, or what a plugin opens for it.
 
-    A checker would replace images by black ones, in which no attribute can be classified.
-
-    ``model`` is as for `probe.text.checkpoints.resolve_model`.
+    ``model`` is as for `probe.text.checkpoints.resolve_model`; see also
+    `probe.images.models.model.image_model`.
     """
     folder = resolve_model(model)
-    if (load := FAMILIES.get(declared_name(folder / INDEX, "_class_name"))) is not None:
-        return load(folder, device=device)
-    check_pipeline(folder)
+    family = FAMILIES.get(declared_name(folder / INDEX, "_class_name"))
+    if family is not None and not isinstance(family, type):
+        return family(folder, device=device)
+    family = check_pipeline(folder)
     # Imported here: diffusers takes seconds, and most errors are found before.
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
     from diffusers.utils import logging
 
     from probe.text.loading import opening
@@ -56,14 +45,12 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
     logging.disable_progress_bar()
     try:
         with opening(folder):
-            pipeline = StableDiffusionPipeline.from_pretrained(
+            pipeline = DiffusionPipeline.from_pretrained(
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
                 low_cpu_mem_usage=False,  # True needs accelerate, and warns without it
-                safety_checker=None,
-                feature_extractor=None,
-                requires_safety_checker=False,
+                **family.loading,
             ).to(device)
     finally:
         if shows_bars:
@@ -72,19 +59,22 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
     return pipeline
 
 
-def check_pipeline(folder: Path) -> None:
-    """Refuse a folder that is not a Stable Diffusion pipeline, before weights are loaded."""
-    index = read_index(folder)
-    if missing := [name for name in _PARTS if name not in index or not (folder / name).is_dir()]:
+def check_pipeline(folder: Path) -> type[ImageModel]:
+    """Find the family of a pipeline, and refuse one that lacks parts, before weights are loaded."""
+    index, name = read_index(folder), declared_name(folder / INDEX, "_class_name")
+    family = FAMILIES.get(name)
+    if not (isinstance(family, type) and issubclass(family, ImageModel)):
         raise ModelError(
-            f"the pipeline in {folder} has no {', '.join(missing)}; needed a {_CLASS} as "
+            f"{folder} holds a {name or 'pipeline without a class'}; needed one of "
+            f"{', '.join(FAMILIES)}"
+        )
+    if missing := [of for of in family.parts if of not in index or not (folder / of).is_dir()]:
+        raise ModelError(
+            f"the pipeline in {folder} has no {', '.join(missing)}; needed a {name} as "
             "save_pretrained writes it"
         )
-    if (found := declared_name(folder / INDEX, "_class_name")) != _CLASS:
-        raise ModelError(
-            f"{folder} holds a {found}; needed a {_CLASS}, as of Stable Diffusion v1.x or v2.x"
-        )
     refuse_pickle(folder)
+    return family
 
 
 def declared_name(path: Path, key: str) -> str:
@@ -96,10 +86,11 @@ def declared_name(path: Path, key: str) -> str:
 
 
 def generation_settings(folder: Path) -> GenerationSettings:
-    """Read a model's recommended guidance and steps."""
+    """Read a model's recommended guidance and steps; without any, those of its pipeline's class."""
     path = folder / SETTINGS
     if not path.is_file():
-        return GenerationSettings()
+        family = FAMILIES.get(declared_name(folder / INDEX, "_class_name"))
+        return GenerationSettings(*getattr(family, "defaults", ()))
     data = read_config(path)
     try:
         return GenerationSettings(float(data["guidance_scale"]), int(data["num_inference_steps"]))

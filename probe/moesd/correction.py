@@ -82,6 +82,10 @@ class Correction:
                 z[rows[of]] = _unit(self.encoder.pool(corrected, batch))
         return z
 
+    def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Tokenize prompts with a placeholder for the special token, (n_prompts, max_tokens)."""
+        return self.token.input_ids(self.encoder, prompts)[0]
+
     def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
         """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
         return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))

@@ -39,12 +39,15 @@ def routed(
     if router.kind == "calibrated":
         whole: Intervention = CalibratedRouting(correction, pipeline, guidance_scale=guidance_scale)
     elif router.kind != "top1":
-        return SampledRouting(correction, pipeline, guidance_scale=guidance_scale)
+        whole = SampledRouting(correction, pipeline, guidance_scale=guidance_scale)
     elif correction.unet_experts is None:
         whole = StateCorrection(correction)
     else:
         whole = Top1Routing(correction, correction.unet_experts)
-    return whole if router.strength == 1 else PartialCorrection(whole, router.strength)
+    if router.strength != 1 and router.kind in ("top1", "calibrated"):
+        whole = PartialCorrection(whole, router.strength)
+    whole.source = correction
+    return whole
 
 
 class Top1Routing(StateCorrection):

@@ -22,8 +22,6 @@ from probe.run.files import EMBEDDED, MOESD
 from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
     from probe.io.executors import Executor
     from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
@@ -117,17 +115,10 @@ class Run:
         encoder = self.config.embed.encoder or None
         return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
 
-    def load_pipeline(self) -> StableDiffusionPipeline:
-        """Open the image model; the correction reaches images through its first encoder only."""
+    def load_pipeline(self) -> Any:
+        """Open the image model; see `probe.images.models.model.image_model`."""
         from probe.images.pipelines import load_pipeline
-        from probe.text.checkpoints import choose_encoder
 
-        chosen, first = self.config.embed.encoder, choose_encoder(self.model_folder)
-        if chosen and chosen != first:
-            raise StageError(
-                f"{self.folder} is about {chosen} but images are corrected through {first} only; "
-                "train with the objective latent, and start another run for images"
-            )
         return load_pipeline(self.config.model, device=self.device)
 
     def load_correction(self, encoder: TextEncoder | None = None) -> MoESD:

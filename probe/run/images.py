@@ -26,8 +26,8 @@ from probe.text.prompts import PromptSet
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
-    import torch
-    from diffusers import StableDiffusionPipeline
+    from probe.images.models.conditions import Conditions
+
 
 EXAMPLES = "moesd/examples"
 _MARK = f"{EXAMPLES}/provenance.json"
@@ -49,7 +49,7 @@ def make_images(
     *,
     intervention: Intervention | None = None,
     reuse: Path | Sequence[Path] | None = None,
-    known: dict[str, torch.Tensor] | None = None,
+    known: dict[str, Conditions] | None = None,
     config: Any = None,
     label: str = "",
 ) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def examples_made_from(run: Run) -> str:
     )
 
 
-def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
+def make_examples(run: Run, pipeline: Any) -> Path:
     """Make the training images of a run, an imagefolder with the neutral prompts they answer.
 
     Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a

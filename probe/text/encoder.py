@@ -15,14 +15,20 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from probe.arrays import Indices
 from probe.errors import ModelError, ShapeError
 from probe.io.progress import Progress
-from probe.text.checkpoints import resolve_model
+from probe.text.checkpoints import choose_encoder, resolve_model
 from probe.text.encoding.conditioning import (
     Conditioning,
     encoder_revision,
     family_conditioning,
     known_conditioning,
 )
-from probe.text.encoding.layers import check_layer, layer_states
+from probe.text.encoding.layers import (
+    after,
+    check_layer,
+    find_final_norm,
+    find_layers,
+    layer_states,
+)
 from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.tokenization import (
     batches_by_length,
@@ -41,6 +47,8 @@ class TextEncoder:
     ----------
     id : str
         The name of the model.
+    slot : str
+        Which text encoder of a pipeline it is, e.g. ``"text_encoder_2"``; "" for one alone.
     revision : str
         The weights and the conditioning; see `probe.text.encoding.conditioning.encoder_revision`.
     conditioning : Conditioning
@@ -63,10 +71,11 @@ class TextEncoder:
         *,
         id: str,
         revision: str,
+        slot: str = "",
         conditioning: Conditioning | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.id, self.revision = id, revision
+        self.id, self.revision, self.slot = id, revision, slot
         self.conditioning = conditioning or family_conditioning(model.config.model_type)
         self.device = find_device(device)
         self.model = model.eval().requires_grad_(False).to(self.device)
@@ -121,6 +130,7 @@ class TextEncoder:
             tokenizer,
             id=str(model),
             revision=revision,
+            slot=choose_encoder(folder, encoder),
             conditioning=conditioning,
             device=device,
         )
@@ -213,6 +223,25 @@ class TextEncoder:
             if not bool(mask.any(dim=1).all()):
                 raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
         return states[torch.arange(len(states), device=states.device), mask.argmax(dim=1)]
+
+    @torch.no_grad()
+    def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """Compute CLIP's pooled output from states, as its remaining layers do.
+
+        ``states`` are of shape (n_prompts, max_tokens, n_features), as `states` returns them, and
+        ``input_ids`` of (n_prompts, max_tokens). The result is ``text_embeds``, or
+        ``pooler_output`` of an encoder without a projection.
+        """
+        layer, final_norm = self.conditioning.layer, self.conditioning.final_norm
+        norm = find_final_norm(self.model) if final_norm else None
+        at = find_layers(self.model)[layer] if norm is None else norm
+        handle = after(at, states.to)
+        try:
+            output = self.model(input_ids.to(self.device))
+        finally:
+            handle.remove()
+        pooled: torch.Tensor | None = output.get("text_embeds")
+        return output["pooler_output"] if pooled is None else pooled
 
     @torch.no_grad()
     def embed(

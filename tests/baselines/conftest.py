@@ -46,14 +46,14 @@ def denoise(material: Material) -> Callable[..., np.ndarray]:
     """Make pictures under an intervention, from one noise a seed."""
     import torch
 
-    from probe.images.generation import noise
-
     def make(intervention: Intervention, prompts, *, guidance_scale=3.0, n_steps=4, seeds=None):
         seeds = list(range(len(prompts))) if seeds is None else seeds
         conditions = intervention.conditions(prompts, seeds)
         states = material.encoder.states([of.prompt for of in conditions])
         states = intervention.correct(conditions, states)
-        latents = torch.stack([noise(seed, (4, 8, 8))[0] for seed in seeds])
+        latents = torch.stack(
+            [torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        )
         with torch.no_grad(), intervention.denoising(material.pipeline, conditions):
             return material.pipeline(
                 prompt_embeds=states,

@@ -4,14 +4,14 @@ from contextlib import closing
 import pytest
 import torch
 
-from probe.images.cpu_workers import CpuWorkers, independent_copy, run_in_threads
-from probe.images.denoising import denoise, encode
+from probe.images.cpu_workers import CpuWorkers, run_in_threads
+from probe.images.models.model import image_model
 
 HOW = {"guidance_scale": 3.0, "n_steps": 2}
 
 
 def test_a_separate_pipeline_has_the_weights_and_nothing_else_in_common(pipeline):
-    other = independent_copy(pipeline)
+    other = image_model(pipeline).independent_copy()
     assert other.unet is not pipeline.unet
     assert other.scheduler is not pipeline.scheduler
     ours, theirs = (dict(of.unet.named_parameters()) for of in (other, pipeline))
@@ -26,14 +26,14 @@ def test_a_separate_pipeline_has_the_weights_and_nothing_else_in_common(pipeline
 
 @pytest.mark.usefixtures("two_cores")
 def test_pictures_made_side_by_side_are_those_made_in_turn(pipeline):
-    states, empty = encode(pipeline, ["a photo of a cook", ""])
+    states, empty = image_model(pipeline).encode(["a photo of a cook", ""])
     batches = [[1, 2, 3], [4, 5], [6], [7, 8, 9, 10]]
     streams = CpuWorkers(pipeline, n_parts=2)
     met = threading.Barrier(2)
 
     def made(seeds):
-        said = states.expand(len(seeds), -1, -1)
-        return denoise(streams.pipeline, said, empty, seeds, **HOW)
+        model = image_model(streams.pipeline)
+        return model.denoise(states.expand(len(seeds)), empty, seeds, **HOW)
 
     def together(seeds):
         met.wait(timeout=60)  # passes only where two run at once

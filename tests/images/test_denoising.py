@@ -13,13 +13,12 @@ from probe.errors import ArtifactError
 from probe.images.denoising import (
     decode,
     decoded_together,
-    denoise,
     denoised_together,
-    encode,
     encode_images,
 )
 from probe.images.generation import GenerationPlan, generate
 from probe.images.intervention import Intervention
+from probe.images.models.model import image_model
 from probe.images.pipelines import load_pipeline
 
 CPU = torch.device("cpu")
@@ -59,14 +58,15 @@ def test_on_an_accelerator_a_batch_stays_whole():
 @torch.no_grad()
 def test_pictures_denoised_and_decoded_in_parts_are_those_made_together():
     pipeline = load_pipeline("tinytown")
-    states, empty = encode(pipeline, ["a photo of a nurse", ""])
-    said = states.expand(LARGE, -1, -1)
+    model = image_model(pipeline)
+    states, empty = model.encode(["a photo of a nurse", ""])
+    said = states.expand(LARGE)
     seeds = list(range(LARGE))
     how = {"guidance_scale": 1.5, "n_steps": 1}
-    whole = denoise(pipeline, said, empty, seeds, **how)
+    whole = model.denoise(said, empty, seeds, **how)
     parts = denoised_together(LARGE, CPU)
     assert len(parts) == 2
-    latents = torch.cat([denoise(pipeline, said[p], empty, seeds[p], **how) for p in parts])
+    latents = torch.cat([model.denoise(said[p], empty, seeds[p], **how) for p in parts])
     # Equal to the last bit where this was measured; other processors may take other kernels.
     torch.testing.assert_close(latents, whole, rtol=0, atol=1e-4)
     few = latents[:40]

@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from probe.images.denoising import encode
 from probe.images.guidance_cache import guidance_cache, halved, remembered
+from probe.images.models.model import image_model
 
 N = 16  # pictures; torch takes other kernels for fewer
 
@@ -12,7 +12,10 @@ N = 16  # pictures; torch takes other kernels for fewer
 @pytest.fixture(scope="module")
 def inputs(pipeline):
     """What the U-Net sees of a guided batch."""
-    empty, said = encode(pipeline, ["", "a photo of a cook"])
+    empty, said = (
+        of.tensors["prompt_embeds"]
+        for of in image_model(pipeline).encode(["", "a photo of a cook"])
+    )
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(N, 4, 8, 8, generator=generator)
     states = torch.cat([empty.expand(N, -1, -1), said.expand(N, -1, -1)]).detach()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,9 @@ from probe.run.folder import Run
 from probe.run.images import make_examples, make_images, training_prompts
 
 if TYPE_CHECKING:
-    import torch
-    from diffusers import StableDiffusionPipeline
-
     from probe.baselines.method import Material, Trial
     from probe.images.intervention import Intervention
+    from probe.images.models.conditions import Conditions
     from probe.images.quality.clip_score import ClipScorer
     from probe.text.encoder import TextEncoder
 
@@ -53,7 +51,7 @@ class Bench:
         )
 
     @cached_property
-    def pipeline(self) -> StableDiffusionPipeline:
+    def pipeline(self) -> Any:
         """The image model."""
         return self.run.load_pipeline()
 
@@ -78,7 +76,7 @@ class Bench:
         return evaluators.load_clip(self.run)
 
     @cached_property
-    def known(self) -> dict[str, torch.Tensor]:
+    def known(self) -> dict[str, Conditions]:
         """States of the prompts that the pipeline has encoded."""
         return {}
 

@@ -17,7 +17,7 @@ from probe.run.routing import OWN, intervention, names_table, router_of, target_
 from probe.stats.share_shift import ShareShift
 
 if TYPE_CHECKING:
-    import torch
+    from probe.images.models.conditions import Conditions
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Generate(Stage):
         plan = GenerationPlan.build(
             run.lexicon, n_images=config.n_images, seed=config.seed, split=config.scored_on
         )
-        known: dict[str, torch.Tensor] = {}
+        known: dict[str, Conditions] = {}
         for side in SIDES:
             (run.folder / _mark(side)).unlink(missing_ok=True)
             table = make_images(

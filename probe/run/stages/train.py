@@ -19,8 +19,6 @@ from probe.stats.notation import percent
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
     from probe.moesd.gate import Gate
     from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
@@ -115,7 +113,7 @@ def train_correction(
     run: Run,
     *,
     encoder: TextEncoder | None = None,
-    pipeline: StableDiffusionPipeline | None = None,
+    pipeline: Any = None,
     gate: Gate | None = None,
     is_resumable: bool = False,
 ) -> MoESD:

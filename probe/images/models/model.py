@@ -1,0 +1,182 @@
+"""The contract of image models: prompts to conditions, conditions and seeds to latents, images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy, deepcopy
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+
+from probe.errors import ModelError
+from probe.images.guidance_cache import guidance_cache, is_compiled
+from probe.images.models.conditions import Conditions, Place
+from probe.io.plugins import Registry
+
+FAMILIES: Registry[Callable[..., Any]] = Registry("image model family", "probe.images.models")
+"""Families by ``_class_name`` of ``model_index.json``. An entry is a subclass of `ImageModel`, or a
+plugin's function of the folder and the keyword argument ``device`` that returns an `ImageModel`, a
+pipeline of diffusers, or a function of prompts and seeds that returns images."""
+
+
+class ImageModel:
+    """A family of image models, by the public methods of its diffusers pipeline.
+
+    A subclass names what the family's ``encode_prompt`` returns and what its ``__call__`` takes.
+    Noise is drawn on the CPU from one generator an image, so that an image depends on its seed and
+    conditions only.
+
+    Attributes
+    ----------
+    pipeline : DiffusionPipeline
+    parts : tuple of str
+        Parts without which the family cannot be opened.
+    denoiser : str
+        The part that denoises.
+    returned : tuple of str
+        Names of what ``encode_prompt`` returns; "" for what is not used.
+    defaults : tuple of (float, int)
+        Guidance scale and steps of the pipeline's ``__call__``.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+    denoiser: ClassVar[str] = "transformer"
+    returned: ClassVar[tuple[str, ...]]
+    defaults: ClassVar[tuple[float, int]] = (7.5, 50)
+    encoding: Mapping[str, Any] = {"do_classifier_free_guidance": False}
+    """Arguments of ``encode_prompt``."""
+    loading: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of ``from_pretrained``."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+
+    @property
+    def network(self) -> Any:
+        """The denoiser's module."""
+        return getattr(self.pipeline, self.denoiser)
+
+    @property
+    def device(self) -> torch.device:
+        """Where images are denoised; ``pipeline.device`` would visit all modules."""
+        device: torch.device = self.network.device
+        return device
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image's latents."""
+        size = self.network.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return self.network.config.in_channels, height, width
+
+    @property
+    def calling(self) -> Mapping[str, Any]:
+        """Further arguments of the pipeline's ``__call__``."""
+        return {}
+
+    def encode(self, prompts: Sequence[str]) -> list[Conditions]:
+        """Encode each prompt alone, so that its conditions do not depend on the others.
+
+        Those of "" are what guidance leads away from.
+        """
+        return [self._encoded(prompt, self.encoding) for prompt in prompts]
+
+    def place(self, encoder: str) -> Place:
+        """Say where the output of a text encoder, e.g. "text_encoder_2", stands in the conditions.
+
+        "" is the first.
+        """
+        return Place()
+
+    def is_guided(self, guidance_scale: float) -> bool:
+        """Whether the conditions of the empty prompt are needed."""
+        return guidance_scale > 1
+
+    def denoise(
+        self,
+        conditions: Conditions,
+        empty: Conditions | None,
+        seeds: Sequence[int],
+        *,
+        guidance_scale: float,
+        n_steps: int,
+    ) -> torch.Tensor:
+        """Denoise images together, as the pipeline does, and return their latents for `decode`.
+
+        ``seeds`` are those of the images' noise; ``empty`` are the conditions of the empty prompt,
+        which only guidance needs.
+        """
+        given = dict(conditions.tensors)
+        if empty is not None:
+            against = empty.expand(len(seeds)).tensors
+            given |= {f"negative_{name}": of for name, of in against.items()}
+        is_unet = self.denoiser == "unet"
+        with guidance_cache(self.network) if is_unet else nullcontext():
+            latents: torch.Tensor = self.pipeline(
+                **given,
+                **self.calling,
+                negative_prompt=None,
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+                guidance_scale=guidance_scale,
+                num_inference_steps=n_steps,
+                output_type="latent",
+            ).images
+        return latents.to(given["prompt_embeds"])
+
+    def decode(self, latents: torch.Tensor) -> list[Image.Image]:
+        """Decode latents as the pipeline does."""
+        return self._postprocessed(self._decoded(latents))
+
+    def independent_copy(self) -> Any:
+        """Copy the pipeline with shared weights but its own denoiser object and scheduler.
+
+        Hooks, overridden methods and scheduler steps of one do not affect the other.
+        """
+        weights = [*self.network.parameters(), *self.network.buffers()]
+        other = copy(self.pipeline)
+        shared = {id(weight): weight for weight in weights}
+        setattr(other, self.denoiser, deepcopy(self.network, shared))
+        other.scheduler = deepcopy(self.pipeline.scheduler)
+        return other
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether copies of the pipeline may denoise in threads of one CPU."""
+        return self.device.type == "cpu" and not is_compiled(self.network)
+
+    def _encoded(self, prompt: str, options: Mapping[str, Any]) -> Conditions:
+        found = self.pipeline.encode_prompt(
+            prompt=[prompt], device=self.device, num_images_per_prompt=1, **options
+        )
+        named = zip(self.returned, found, strict=True)
+        return Conditions({name: of for name, of in named if name})
+
+    def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self.pipeline.vae
+        scaled = latents / vae.config.scaling_factor
+        if (shift := getattr(vae.config, "shift_factor", None)) is not None:
+            scaled = scaled + shift
+        decoded: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
+        return decoded
+
+    def _postprocessed(self, decoded: torch.Tensor) -> list[Image.Image]:
+        images: list[Image.Image] = self.pipeline.image_processor.postprocess(
+            decoded, output_type="pil"
+        )
+        return images
+
+
+def image_model(given: Any) -> ImageModel:
+    """Return the image model of a pipeline, by its class, or the image model itself."""
+    if isinstance(given, ImageModel):
+        return given
+    for kind in type(given).__mro__:
+        family = FAMILIES.get(kind.__name__)
+        if isinstance(family, type) and issubclass(family, ImageModel):
+            return family(given)
+    raise ModelError(
+        f"a {type(given).__name__} is no image model that is known; needed a pipeline of "
+        f"{', '.join(FAMILIES)}"
+    )
