@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from probe.images.models.conditions import Conditions
-
 if TYPE_CHECKING:
     import torch
 
+    from probe.images.models.conditions import Conditions
     from probe.images.models.model import ImageModel
     from probe.text.encoder import TextEncoder
 
@@ -124,12 +123,12 @@ def corrected(
         given = place.write(given, after)
     if source is None or not len(rows):
         return given
-    tensors = dict(given.tensors)
+    tensors: dict[str, torch.Tensor] = {}
     ids = source.input_ids([prompts[row] for row in rows.tolist()])
     if place.pooled is not None:
-        pooled = tensors["pooled_prompt_embeds"] = tensors["pooled_prompt_embeds"].clone()
+        pooled = tensors["pooled_prompt_embeds"] = given.tensors["pooled_prompt_embeds"].clone()
         pooled[rows, place.pooled] = source.encoder.project(after[rows], ids).to(pooled)
     if place.mask:
-        mask = tensors[place.mask] = tensors[place.mask].clone()
+        mask = tensors[place.mask] = given.tensors[place.mask].clone()
         mask[rows] = source.encoder.prompt_mask(ids).to(mask)
-    return Conditions(tensors)
+    return given.changed(tensors)

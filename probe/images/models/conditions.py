@@ -43,6 +43,10 @@ class Conditions:
         """Move to a device."""
         return Conditions({name: of.to(device) for name, of in self.tensors.items()})
 
+    def changed(self, tensors: Mapping[str, torch.Tensor]) -> Conditions:
+        """Return the conditions with some tensors replaced."""
+        return Conditions({**self.tensors, **tensors})
+
     def arrays(self) -> list[npt.NDArray[Any]]:
         """Return the numbers of the first image, to be hashed."""
         return [np.asarray(of[0].float().cpu().numpy()) for of in self.tensors.values()]
@@ -70,4 +74,4 @@ class Place(NamedTuple):
         """Return the conditions with other states of the encoder."""
         changed = given.tensors[self.states].clone()
         changed[:, self.tokens, self.features] = states
-        return Conditions({**given.tensors, self.states: changed})
+        return given.changed({self.states: changed})
