@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from probe.images.models.model import image_model
+from probe.images.models.lookup import image_model
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from probe.arrays import Float32
 from probe.images.guidance_cache import LEAST_ROWS
 from probe.images.intervention import Condition, Intervention
 from probe.images.models.conditions import Conditions
-from probe.images.models.model import image_model
+from probe.images.models.lookup import image_model
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +77,7 @@ class Drawing(NamedTuple):
 def decode(pipeline: Any, latents: torch.Tensor) -> list[Image.Image]:
     """Decode latents in parts that a CPU computes fastest."""
     model = image_model(pipeline)
-    parts = decoded_together(len(latents), latents.device)
+    parts = decoded_together(len(latents), model.device)
     return [image for part in parts for image in model.decode(latents[part])]
 
 

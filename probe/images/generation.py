@@ -24,7 +24,8 @@ from probe.images.denoising import (
 )
 from probe.images.intervention import Condition, Intervention, corrected
 from probe.images.models.conditions import Conditions
-from probe.images.models.model import ImageModel, image_model
+from probe.images.models.lookup import image_model
+from probe.images.models.model import ImageModel
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
 from probe.images.reading import open_file
 from probe.io.artifacts import atomic, hash_parts

@@ -107,6 +107,8 @@ def corrected(
     layers make of the edited states, and the attention mask is that of the method's tokens. What
     other text encoders give stays.
     """
+    if type(method).correct is Intervention.correct:
+        return given
     source, prompts = method.source, [condition.prompt for condition in conditions]
     place = model.place("" if source is None else source.encoder.slot)
     if place.states:
@@ -116,8 +118,6 @@ def corrected(
     else:
         return given
     after = method.correct(conditions, before)
-    if after is before:
-        return given
     rows = (after != before).flatten(1).any(dim=1).nonzero()[:, 0]
     if place.states:
         given = place.write(given, after)

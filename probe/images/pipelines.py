@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from probe.errors import ModelError
+from probe.images.models.lookup import family_of
 from probe.images.models.model import FAMILIES, ImageModel
 from probe.text.checkpoints import read_config, read_index, refuse_pickle, resolve_model
 
@@ -28,12 +30,12 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
     """Open the pipeline of an image model in single precision, or what a plugin opens for it.
 
     ``model`` is as for `probe.text.checkpoints.resolve_model`; see also
-    `probe.images.models.model.image_model`.
+    `probe.images.models.lookup.image_model`.
     """
     folder = resolve_model(model)
-    family = FAMILIES.get(declared_name(folder / INDEX, "_class_name"))
-    if family is not None and not isinstance(family, type):
-        return family(folder, device=device)
+    name = declared_name(folder / INDEX, "_class_name")
+    if name in FAMILIES and family_of(name) is None:
+        return FAMILIES[name](folder, device=device)
     family = check_pipeline(folder)
     # Imported here: diffusers takes seconds, and most errors are found before.
     from diffusers import DiffusionPipeline
@@ -50,7 +52,7 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
                 local_files_only=True,
                 use_safetensors=True,
                 low_cpu_mem_usage=False,  # True needs accelerate, and warns without it
-                **family.loading,
+                **({} if family is None else family.loading),
             ).to(device)
     finally:
         if shows_bars:
@@ -59,22 +61,33 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
     return pipeline
 
 
-def check_pipeline(folder: Path) -> type[ImageModel]:
-    """Find the family of a pipeline, and refuse one that lacks parts, before weights are loaded."""
+def check_pipeline(folder: Path) -> type[ImageModel] | None:
+    """Find the family of a pipeline, and refuse a folder that cannot be opened, before it is.
+
+    None is a pipeline of diffusers of another family, which can be called with a prompt.
+    """
     index, name = read_index(folder), declared_name(folder / INDEX, "_class_name")
-    family = FAMILIES.get(name)
-    if not (isinstance(family, type) and issubclass(family, ImageModel)):
+    if (family := family_of(name)) is None and not _takes_prompts(name):
         raise ModelError(
-            f"{folder} holds a {name or 'pipeline without a class'}; needed one of "
-            f"{', '.join(FAMILIES)}"
+            f"{folder} holds a {name or 'pipeline of no class'}; needed a text-to-image pipeline "
+            f"of diffusers, such as {', '.join(FAMILIES)}"
         )
-    if missing := [of for of in family.parts if of not in index or not (folder / of).is_dir()]:
+    parts = list(index) if family is None else family.parts
+    if missing := [of for of in parts if of not in index or not (folder / of).is_dir()]:
         raise ModelError(
             f"the pipeline in {folder} has no {', '.join(missing)}; needed a {name} as "
             "save_pretrained writes it"
         )
     refuse_pickle(folder)
     return family
+
+
+def _takes_prompts(class_name: str) -> bool:
+    import diffusers
+
+    kind = getattr(diffusers, class_name, None) if class_name.endswith("Pipeline") else None
+    taken = inspect.signature(kind.__call__).parameters if kind is not None else {}
+    return "prompt" in taken and "generator" in taken
 
 
 def declared_name(path: Path, key: str) -> str:
@@ -89,8 +102,8 @@ def generation_settings(folder: Path) -> GenerationSettings:
     """Read a model's recommended guidance and steps; without any, those of its pipeline's class."""
     path = folder / SETTINGS
     if not path.is_file():
-        family = FAMILIES.get(declared_name(folder / INDEX, "_class_name"))
-        return GenerationSettings(*getattr(family, "defaults", ()))
+        family = family_of(declared_name(folder / INDEX, "_class_name"))
+        return GenerationSettings(*(() if family is None else family.recommended(folder)))
     data = read_config(path)
     try:
         return GenerationSettings(float(data["guidance_scale"]), int(data["num_inference_steps"]))

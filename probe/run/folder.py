@@ -116,7 +116,7 @@ class Run:
         return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
 
     def load_pipeline(self) -> Any:
-        """Open the image model; see `probe.images.models.model.image_model`."""
+        """Open the image model; see `probe.images.models.lookup.image_model`."""
         from probe.images.pipelines import load_pipeline
 
         return load_pipeline(self.config.model, device=self.device)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from probe.images.cpu_workers import CpuWorkers, run_in_threads
-from probe.images.models.model import image_model
+from probe.images.models.lookup import image_model
 
 HOW = {"guidance_scale": 3.0, "n_steps": 2}
 

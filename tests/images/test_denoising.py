@@ -18,7 +18,7 @@ from probe.images.denoising import (
 )
 from probe.images.generation import GenerationPlan, generate
 from probe.images.intervention import Intervention
-from probe.images.models.model import image_model
+from probe.images.models.lookup import image_model
 from probe.images.pipelines import load_pipeline
 
 CPU = torch.device("cpu")

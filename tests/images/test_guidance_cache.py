@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from probe.images.guidance_cache import guidance_cache, halved, remembered
-from probe.images.models.model import image_model
+from probe.images.models.lookup import image_model
 
 N = 16  # pictures; torch takes other kernels for fewer
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 
-from probe.errors import ModelError
 from probe.images.guidance_cache import guidance_cache, is_compiled
 from probe.images.models.conditions import Conditions, Place
 from probe.io.plugins import Registry
@@ -52,6 +52,11 @@ class ImageModel:
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
+
+    @classmethod
+    def recommended(cls, folder: Path) -> tuple[float, int]:
+        """Guidance scale and steps for the model in a folder."""
+        return cls.defaults
 
     @property
     def network(self) -> Any:
@@ -155,28 +160,17 @@ class ImageModel:
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.pipeline.vae
-        scaled = latents / vae.config.scaling_factor
-        if (shift := getattr(vae.config, "shift_factor", None)) is not None:
-            scaled = scaled + shift
-        decoded: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
+        decoded: torch.Tensor = vae.decode(self._scaled(latents), return_dict=False)[0]
         return decoded
+
+    def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
+        config = self.pipeline.vae.config
+        scaled: torch.Tensor = latents / config.scaling_factor
+        shift = getattr(config, "shift_factor", None)
+        return scaled if shift is None else scaled + shift
 
     def _postprocessed(self, decoded: torch.Tensor) -> list[Image.Image]:
         images: list[Image.Image] = self.pipeline.image_processor.postprocess(
             decoded, output_type="pil"
         )
         return images
-
-
-def image_model(given: Any) -> ImageModel:
-    """Return the image model of a pipeline, by its class, or the image model itself."""
-    if isinstance(given, ImageModel):
-        return given
-    for kind in type(given).__mro__:
-        family = FAMILIES.get(kind.__name__)
-        if isinstance(family, type) and issubclass(family, ImageModel):
-            return family(given)
-    raise ModelError(
-        f"a {type(given).__name__} is no image model that is known; needed a pipeline of "
-        f"{', '.join(FAMILIES)}"
-    )

@@ -1,0 +1,61 @@
+"""FLUX.1: the pooled vector of a CLIP and the states of a T5; guidance is distilled or embedded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from probe.images.models.conditions import Place
+from probe.images.models.model import FAMILIES, ImageModel
+from probe.text.checkpoints import read_config
+
+
+@FAMILIES.register("FluxPipeline")
+class Flux(ImageModel):
+    """The guidance scale is an input of FLUX.1 [dev]; FLUX.1 [schnell] has none."""
+
+    parts = (
+        *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+        *("transformer", "vae"),
+    )
+    returned = ("prompt_embeds", "pooled_prompt_embeds", "")
+    defaults = (3.5, 28)
+    encoding: Mapping[str, Any] = {"prompt_2": None}
+
+    @classmethod
+    def recommended(cls, folder: Path) -> tuple[float, int]:
+        """Read whether guidance is embedded; [schnell] takes 4 steps without."""
+        config = read_config(folder / "transformer" / "config.json")
+        return cls.defaults if config.get("guidance_embeds") else (0.0, 4)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width before latents are packed in patches of 2 x 2."""
+        size = self._size // self.pipeline.vae_scale_factor
+        return self.network.config.in_channels // 4, size, size
+
+    @property
+    def calling(self) -> Mapping[str, Any]:
+        """The size of the images, which is that of the VAE's training."""
+        return {"height": self._size, "width": self._size}
+
+    def is_guided(self, guidance_scale: float) -> bool:
+        """No: both need no empty prompt."""
+        return False
+
+    def place(self, encoder: str) -> Place:
+        """CLIP gives the pooled vector, T5 the states."""
+        if encoder == "text_encoder_2":
+            return Place()
+        return Place(states="", pooled=slice(None))
+
+    @property
+    def _size(self) -> int:
+        return int(self.pipeline.vae.config.sample_size)
+
+    def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
+        scale = self.pipeline.vae_scale_factor
+        return super()._scaled(
+            self.pipeline._unpack_latents(latents, self._size, self._size, scale)
+        )

@@ -1,0 +1,52 @@
+"""Stable Diffusion XL: two CLIPs, the pooled vector of the second, and sizes condition a U-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+
+from probe.images.models.conditions import Conditions, Place
+from probe.images.models.model import FAMILIES, ImageModel
+
+
+@FAMILIES.register("StableDiffusionXLPipeline")
+class StableDiffusionXL(ImageModel):
+    """The states of both encoders side by side; the sizes are those of the image."""
+
+    parts = (
+        *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+        *("unet", "vae"),
+    )
+    denoiser = "unet"
+    returned = ("prompt_embeds", "", "pooled_prompt_embeds", "")
+    defaults = (5.0, 50)
+
+    def place(self, encoder: str) -> Place:
+        """Say which features are the encoder's."""
+        width = self.pipeline.text_encoder.config.hidden_size
+        if encoder == "text_encoder_2":
+            return Place(features=slice(width, None), pooled=slice(None))
+        return Place(features=slice(width))
+
+    def _encoded(self, prompt: str, options: Mapping[str, Any]) -> Conditions:
+        found = super()._encoded(prompt, options)
+        if prompt == "" and self.pipeline.config.force_zeros_for_empty_prompt:
+            return Conditions({name: torch.zeros_like(of) for name, of in found.tensors.items()})
+        return found
+
+    def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
+        config = self.pipeline.vae.config
+        mean, std = (getattr(config, f"latents_{name}", None) for name in ("mean", "std"))
+        if mean is None or std is None:
+            return super()._scaled(latents)
+        middle, spread = (latents.new_tensor(of).view(1, -1, 1, 1) for of in (mean, std))
+        scaled: torch.Tensor = latents * spread / config.scaling_factor + middle
+        return scaled
+
+    def _postprocessed(self, decoded: torch.Tensor) -> list[Image.Image]:
+        if self.pipeline.watermark is not None:
+            decoded = self.pipeline.watermark.apply_watermark(decoded)
+        return super()._postprocessed(decoded)
