@@ -38,11 +38,15 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
         return FAMILIES[name](folder, device=device)
     family = check_pipeline(folder)
     # Imported here: diffusers takes seconds, and most errors are found before.
+    import torch
     from diffusers import DiffusionPipeline
     from diffusers.utils import logging
 
     from probe.text.loading import opening
 
+    entries = read_config(folder / INDEX)
+    absent = {part: None for part, entry in entries.items() if entry == [None, None]}
+    absent |= {} if family is None else family.loading
     shows_bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -51,8 +55,9 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
+                dtype=torch.float32,  # of every part, whatever it is stored in
                 low_cpu_mem_usage=False,  # True needs accelerate, and warns without it
-                **({} if family is None else family.loading),
+                **absent,
             ).to(device)
     finally:
         if shows_bars:
@@ -72,11 +77,13 @@ def check_pipeline(folder: Path) -> type[ImageModel] | None:
             f"{folder} holds a {name or 'pipeline of no class'}; needed a text-to-image pipeline "
             f"of diffusers, such as {', '.join(FAMILIES)}"
         )
-    parts = list(index) if family is None else family.parts
-    if missing := [of for of in parts if of not in index or not (folder / of).is_dir()]:
+    parts = dict.fromkeys([*index, *(() if family is None else family.parts)])
+    unused = () if family is None else family.loading
+    missing = [of for of in parts if of not in index or not (folder / of).is_dir()]
+    if missing := [of for of in missing if of not in unused]:
         raise ModelError(
             f"the pipeline in {folder} has no {', '.join(missing)}; needed a {name} as "
-            "save_pretrained writes it"
+            f"save_pretrained writes it, with [null, null] in {INDEX} for a part that it can spare"
         )
     refuse_pickle(folder)
     return family

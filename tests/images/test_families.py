@@ -1,0 +1,343 @@
+"""Every family of image models, on its true classes with small random weights."""
+
+import json
+import shutil
+import string
+
+import diffusers
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from probe.errors import ModelError
+from probe.images.generation import GenerationPlan, generate
+from probe.images.models.lookup import image_model
+from probe.images.models.model import FAMILIES
+from probe.images.pipelines import generation_settings, load_pipeline
+from probe.images.plan import COLUMNS
+
+WIDTH = 32
+SEEDS = [3, 2**32 - 1]
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def words(pipeline_folder):
+    """CLIP's tokenizer, and one of characters for the others."""
+    clip = transformers.CLIPTokenizer.from_pretrained(pipeline_folder / "tokenizer")
+    vocab = ["<pad>", "</s>", "<unk>", "▁", *string.printable]
+    pieces = [(piece, 0.0 if number < 3 else -2.0) for number, piece in enumerate(vocab)]
+    return clip, transformers.T5Tokenizer(vocab=pieces, model_max_length=512)
+
+
+def clip(words, **options):
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=16,
+        # As in the folders of diffusers, which are not the tokenizer's.
+        **{"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1},
+    )
+    kind = "CLIPTextModelWithProjection" if options.get("projects") else "CLIPTextModel"
+    return getattr(transformers, kind)(config)
+
+
+def t5(words, width=WIDTH):
+    config = transformers.T5Config(
+        vocab_size=len(words), d_model=width, d_kv=8, d_ff=32, num_heads=4, num_layers=2
+    )
+    return transformers.T5EncoderModel(config)
+
+
+def vae(**options):
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        sample_size=16,
+        **options,
+    )
+
+
+def two_clips(words, *, first_projects):
+    return {
+        "text_encoder": clip(words[0], projects=first_projects),
+        "text_encoder_2": clip(words[0], projects=True),
+        "tokenizer": words[0],
+        "tokenizer_2": words[0],
+    }
+
+
+def extra_large(words, plain):
+    unet = diffusers.UNet2DConditionModel.from_config(
+        plain.unet.config,
+        cross_attention_dim=2 * WIDTH,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=16 + 6 * 8,
+    )
+    return diffusers.StableDiffusionXLPipeline(
+        **two_clips(words, first_projects=False),
+        vae=vae(latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 1.5, 0.5]),
+        unet=unet,
+        scheduler=plain.scheduler,
+    )
+
+
+def third(words, *, has_t5):
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=2 * WIDTH,
+        caption_projection_dim=32,
+        pooled_projection_dim=2 * 16,
+    )
+    return diffusers.StableDiffusion3Pipeline(
+        **two_clips(words, first_projects=True),
+        text_encoder_3=t5(words[1], 2 * WIDTH) if has_t5 else None,
+        tokenizer_3=words[1] if has_t5 else None,
+        vae=vae(shift_factor=0.05),
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+def flux(words, *, is_dev):
+    transformer = diffusers.FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        pooled_projection_dim=WIDTH,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=is_dev,
+    )
+    return diffusers.FluxPipeline(
+        text_encoder=clip(words[0]),
+        tokenizer=words[0],
+        text_encoder_2=t5(words[1]),
+        tokenizer_2=words[1],
+        vae=vae(shift_factor=0.1159),
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+def pixart(words, kind):
+    transformer = diffusers.PixArtTransformer2DModel(
+        sample_size=8,
+        num_layers=1,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        in_channels=4,
+        cross_attention_dim=32,
+        caption_channels=WIDTH,
+    )
+    return getattr(diffusers, kind)(
+        text_encoder=t5(words[1]),
+        tokenizer=words[1],
+        vae=vae(),
+        transformer=transformer,
+        scheduler=diffusers.DDIMScheduler(clip_sample=False),
+    )
+
+
+def sana(words):
+    letters = Tokenizer(models.WordLevel(dict(words[1].get_vocab()), unk_token="<unk>"))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    letters.post_processor = processors.TemplateProcessing(
+        single="</s> $A", special_tokens=[("</s>", 1)]
+    )
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=letters, pad_token="<pad>", unk_token="<unk>", bos_token="</s>"
+    )
+    config = transformers.Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+    )
+    layers = {"block_out_channels": (8, 8), "layers_per_block": (1, 1)}
+    layers |= {"block_types": ("ResBlock", "EfficientViTBlock"), "qkv_multiscales": ((), (5,))}
+    return diffusers.SanaPipeline(
+        text_encoder=transformers.Gemma2Model(config),
+        tokenizer=tokenizer,
+        vae=diffusers.AutoencoderDC(
+            latent_channels=4,
+            attention_head_dim=2,
+            **{f"{side}_{n}": of for side in ("encoder", "decoder") for n, of in layers.items()},
+            downsample_block_type="conv",
+            upsample_block_type="interpolate",
+            scaling_factor=0.4,
+        ),
+        transformer=diffusers.SanaTransformer2DModel(
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            num_attention_heads=2,
+            attention_head_dim=4,
+            num_cross_attention_heads=2,
+            cross_attention_head_dim=4,
+            cross_attention_dim=8,
+            caption_channels=WIDTH,
+            sample_size=16,
+        ),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+BUILDERS = {
+    "sd": lambda words, plain: plain,
+    "sdxl": extra_large,
+    "sd3": lambda words, plain: third(words, has_t5=True),
+    "sd3-no-t5": lambda words, plain: third(words, has_t5=False),
+    "flux-dev": lambda words, plain: flux(words, is_dev=True),
+    "flux-schnell": lambda words, plain: flux(words, is_dev=False),
+    "pixart-alpha": lambda words, plain: pixart(words, "PixArtAlphaPipeline"),
+    "pixart-sigma": lambda words, plain: pixart(words, "PixArtSigmaPipeline"),
+    "sana": lambda words, plain: sana(words),
+}
+
+
+@pytest.fixture(scope="module")
+def folder_of(words, pipeline_folder, tmp_path_factory):
+    """The folder of a family, saved by diffusers."""
+    made = {"sd": pipeline_folder}
+
+    def folder_of(name):
+        if name not in made:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(3)
+                pipeline = BUILDERS[name](words, load_pipeline(pipeline_folder))
+            made[name] = tmp_path_factory.mktemp("families") / name
+            pipeline.save_pretrained(made[name])
+        return made[name]
+
+    return folder_of
+
+
+@pytest.mark.parametrize("guidance_scale", [3.0, 1.0])
+@pytest.mark.parametrize("name", BUILDERS)
+@torch.no_grad()
+def test_images_are_those_of_the_pipeline_for_the_same_seeds(folder_of, name, guidance_scale):
+    pipeline = load_pipeline(folder_of(name))
+    how = {"guidance_scale": guidance_scale, "num_inference_steps": STEPS}
+    model = image_model(pipeline)
+    plain = pipeline(
+        prompt="a photo of a nurse",
+        num_images_per_prompt=2,
+        generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
+        **{**how, **model.calling},
+    ).images
+    said, empty = model.encode(["a photo of a nurse", ""])
+    latents = model.denoise(
+        said.expand(2),
+        empty if model.is_guided(guidance_scale) else None,
+        SEEDS,
+        guidance_scale=guidance_scale,
+        n_steps=STEPS,
+    )
+    ours = model.decode(latents)
+    assert ours[0].size == ((32, 32) if name == "sana" else (16, 16))
+    assert not np.array_equal(ours[0], ours[1])
+    for one, other in zip(ours, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_is_used_as_its_pipeline_recommends(folder_of):
+    found = {name: generation_settings(folder_of(name)) for name in ("sdxl", "flux-schnell")}
+    assert (found["sdxl"].guidance_scale, found["sdxl"].n_steps) == (5.0, 50)
+    assert (found["flux-schnell"].guidance_scale, found["flux-schnell"].n_steps) == (0.0, 4)
+
+
+def edited(folder, path, **index):
+    """Copy a pipeline's folder, with other entries in its index."""
+    shutil.copytree(folder, path)
+    entries = json.loads((path / "model_index.json").read_text()) | index
+    (path / "model_index.json").write_text(json.dumps(entries))
+    return path
+
+
+def test_parts_of_mixed_precision_are_opened_in_one(folder_of, tmp_path):
+    folder = edited(folder_of("flux-dev"), tmp_path / "mixed")
+    half = transformers.T5EncoderModel.from_pretrained(folder / "text_encoder_2").half()
+    half.save_pretrained(folder / "text_encoder_2")
+    pipeline = load_pipeline(folder)
+    parts = (of for of in pipeline.components.values() if isinstance(of, torch.nn.Module))
+    assert {of.dtype for of in parts} == {torch.float32}
+
+
+def test_what_cannot_be_opened_is_refused_in_one_line(folder_of, tmp_path):
+    no_t5 = edited(folder_of("sd3"), tmp_path / "no-t5")
+    shutil.rmtree(no_t5 / "text_encoder_3")
+    lacking = edited(folder_of("pixart-sigma"), tmp_path / "shards")
+    sharded = transformers.T5EncoderModel.from_pretrained(lacking / "text_encoder")
+    shutil.rmtree(lacking / "text_encoder")
+    sharded.save_pretrained(lacking / "text_encoder", max_shard_size="20KB")
+    first, *_ = sorted((lacking / "text_encoder").glob("*.safetensors"))
+    first.unlink()
+    other = edited(folder_of("sd"), tmp_path / "other", _class_name="CrayonPipeline")
+    for folder, said in (
+        (no_t5, r"no text_encoder_3; .* with \[null, null\] in model_index.json for a part"),
+        (lacking, rf"cannot be opened \(.*{first.name}"),
+        (other, "holds a CrayonPipeline; needed a text-to-image pipeline of diffusers, such as Fl"),
+        ("black-forest-labs/FLUX.1-dev", "not in the Hugging Face cache .* fetch it with `hf down"),
+    ):
+        with pytest.raises(ModelError, match=said) as caught:
+            load_pipeline(folder)
+        assert "\n" not in str(caught.value)
+
+
+def make(model, folder):
+    rows = [("neutral", "cook", f"a photo of a {of}", 7, f"{of}.png") for of in ("cook", "nurse")]
+    plan = GenerationPlan(pd.DataFrame(rows, columns=list(COLUMNS)))
+    generate(model, plan, folder, guidance_scale=3.0, n_steps=STEPS, revision="tiny")
+    return [np.asarray(Image.open(folder / f"{of}.png")) for of in ("cook", "nurse")]
+
+
+def test_a_pipeline_of_another_family_is_called_with_each_prompt(folder_of, tmp_path, monkeypatch):
+    plain = load_pipeline(folder_of("sd"))
+    monkeypatch.delitem(FAMILIES._load(), "StableDiffusionPipeline")
+    pipeline = load_pipeline(folder_of("sd"))
+    assert type(image_model(pipeline)).__name__ == "Generic"
+    cook, nurse = make(pipeline, tmp_path)
+    generator = torch.Generator().manual_seed(7)
+    how = {"guidance_scale": 3.0, "num_inference_steps": STEPS, "generator": generator}
+    np.testing.assert_array_equal(nurse, plain("a photo of a nurse", **how).images[0])
+    assert not np.array_equal(cook, nurse)
+
+
+def test_a_function_of_prompts_and_seeds_is_an_image_model(tmp_path):
+    def web(prompts, seeds):
+        pairs = zip(prompts, seeds, strict=True)
+        return [Image.new("RGB", (8, 8), (len(of), seed, 0)) for of, seed in pairs]
+
+    cook, nurse = make(web, tmp_path / "web")
+    assert (cook[0, 0].tolist(), nurse[0, 0].tolist()) == ([17, 7, 0], [18, 7, 0])
+    with pytest.raises(
+        ModelError, match="lambda> returned 0 of nothing for 1 prompts; needed a PIL"
+    ):
+        image_model(lambda prompts, seeds: []).denoise(
+            image_model(web).encode(["a"])[0], None, [1], guidance_scale=1.0, n_steps=1
+        )
+    with pytest.raises(ModelError, match="nothing can be corrected; audit the base model"):
+        image_model(web).place("text_encoder")
