@@ -14,7 +14,7 @@ results: $(VENV)/.installed  # hours; Ctrl-C and the same command resume
 	$(BIN)/python benchmarks/results/results.py
 
 real-models: $(VENV)/.installed  # minutes; measures what is there of the public data, names what is not
-	$(BIN)/python benchmarks/real_models/real_models.py $(if $(MPNET),--mpnet $(MPNET))
+	$(BIN)/python benchmarks/real_models/real_models.py $(if $(MPNET),--mpnet $(MPNET)) $(if $(GEAR),--gear $(GEAR))
 
 test: lint types
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from probe.moesd.objectives.predictions import (
     Trajectories,
     mixture_predictions,
 )
-from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
+from probe.moesd.objectives.states import CounterfactualStates, MixtureStates, leaves_out_positions
 from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
@@ -167,14 +168,16 @@ def _objectives(
     def read() -> Examples:
         return Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed)
 
+    def counterfactual(*, all_positions: bool = False) -> Objective:
+        options: dict[str, Any] = {"emphasis": config.emphasis, "all_positions": all_positions}
+        return CounterfactualStates(moesd, neutral, counterfactuals, **options)
+
     def diffusion() -> Objective:
         return DiffusionObjective(moesd, skewed, subjects, read(), pipeline, **batches)
 
     first: dict[str, Callable[[], Objective]] = {
         "latent": lambda: LatentObjective(moesd, skewed, vectors[rows]),
-        "counterfactual": lambda: CounterfactualStates(
-            moesd, neutral, counterfactuals, emphasis=config.emphasis
-        ),
+        "counterfactual": counterfactual,
         "mixture": lambda: MixtureStates(*distilled, seed=config.seed),
     }
     second: dict[str, Callable[[], Objective]] = {
@@ -185,5 +188,8 @@ def _objectives(
         ),
     }
     first["both"], second["both"] = first["latent"], second["diffusion"]
-    phases = ((first, config.latent_steps), (second, config.diffusion_steps))
+    phases = [(first, config.latent_steps), (second, config.diffusion_steps)]
+    if config.objective == "counterfactual" and leaves_out_positions(moesd, neutral):
+        rest = partial(counterfactual, all_positions=True)
+        phases.append(({"counterfactual": rest}, config.latent_steps))
     return [(of[config.objective], n) for of, n in phases if config.objective in of]

@@ -10,9 +10,10 @@ from torch.nn import functional
 from probe.moesd.correction import Correction
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import calibrate_strengths
+from probe.text.encoder import TextEncoder
 
 _N_NOISES = 2  # at pure noise, estimated shares hardly depend on the noise
-_N_POSITIONS = 32  # experts treat every position alike, and padding after these changes little
+_N_POSITIONS = 32  # experts treat every position alike; the token hardly depends on the others
 _PACE = 5.0  # regression on fixed targets converges with longer steps than the other objectives
 
 
@@ -24,7 +25,8 @@ class CounterfactualStates:
     expert, and e the ``emphasis``. 1: no better than without an expert; 0: each expert is at its
     target. It trains token and experts on gender-neutral prompts of training occupations, skewed or
     not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
-    compared. The objective is ours.
+    compared, since each step encodes them. With ``all_positions``, all are, and each prompt is
+    encoded once: only the experts are trained. The objective is ours.
     """
 
     name = "counterfactual states"
@@ -37,24 +39,30 @@ class CounterfactualStates:
         counterfactuals: Counterfactuals,
         *,
         emphasis: float = 1.0,
+        all_positions: bool = False,
     ) -> None:
         self._correction = correction
         encoder, token = correction.encoder, correction.token
         ids, self._places = token.input_ids(encoder, prompts)
-        self._ids = ids[:, : max(_N_POSITIONS, encoder.n_needed(ids).max())]
-        token.vector.requires_grad_(True)
-        self.parameters = [token.vector, *correction.experts.parameters()]
+        self._ids = ids if all_positions else ids[:, : _n_compared(encoder, ids)]
+        token.vector.requires_grad_(not all_positions)
+        self.parameters: list[torch.Tensor] = list(correction.experts.parameters())
+        if not all_positions:
+            self.parameters.insert(0, token.vector)
         with torch.no_grad():
             plain = token.states(encoder, self._ids, self._places)
             stated = counterfactuals.aligned_states(encoder, token, prompts)
             stated = stated[:, :, : self._ids.shape[1]]
             self._targets = plain + emphasis * (stated - plain)
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
+        self._fixed = plain if all_positions else None
 
     def loss(self) -> torch.Tensor:
         """Compute the loss over all prompts."""
         token, adapters = self._correction.token, self._correction.experts.adapters
-        states = token.states(self._correction.encoder, self._ids, self._places)
+        states = self._fixed
+        if states is None:
+            states = token.states(self._correction.encoder, self._ids, self._places)
         left = [
             functional.mse_loss(adapter(states), target) / scale
             for adapter, target, scale in zip(
@@ -62,6 +70,12 @@ class CounterfactualStates:
             )
         ]
         return torch.stack(left).mean()
+
+
+def leaves_out_positions(correction: Correction, prompts: Sequence[str]) -> bool:
+    """Whether `CounterfactualStates` compares only the first positions of these prompts."""
+    ids, _ = correction.token.input_ids(correction.encoder, prompts)
+    return _n_compared(correction.encoder, ids) < ids.shape[1]
 
 
 class MixtureStates:
@@ -113,6 +127,10 @@ class MixtureStates:
         """Compute the loss over all prompts."""
         corrected = self._experts(self._states, self._toward_male)
         return functional.mse_loss(corrected, self._targets) / self._scale
+
+
+def _n_compared(encoder: TextEncoder, ids: torch.Tensor) -> int:
+    return min(ids.shape[1], max(_N_POSITIONS, int(encoder.n_needed(ids).max())))
 
 
 @torch.no_grad()
