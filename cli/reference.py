@@ -19,7 +19,7 @@ One line completes commands, options, their values and the names of studies with
 
 ```text
 eval "$(_MOESD_PROBE_COMPLETE=bash_source moesd-probe)"     # bash 4.4 or newer, in ~/.bashrc
-eval "$(_MOESD_PROBE_COMPLETE=zsh_source moesd-probe)"      # zsh, in ~/.zshrc
+eval "$(_MOESD_PROBE_COMPLETE=zsh_source moesd-probe)"      # zsh, in ~/.zshrc, after compinit
 _MOESD_PROBE_COMPLETE=fish_source moesd-probe | source      # fish, in ~/.config/fish/config.fish
 ```
 """

@@ -127,18 +127,15 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
 @settings_of(
     "train",
     groups={
-        "What is learnt": ("recipe", "objective", "examples", "n_examples"),
-        "Experts and token": (
-            *("side", "width", "unet_width", "n_experts", "style", "token_place"),
-        ),
+        "What is learnt": ("recipe", "objective", "emphasis", "side", "width", "gate_kind"),
+        "Training images": ("examples", "n_examples", "classifier"),
         "Memory and time": ("batch_size", "accumulate", "checkpointing", "precision"),
-        "Gate": ("gate_kind", "gate_reads", "gate_list"),
-        ADVANCED: (
-            *("n_occupations", "guidance_scale", "latent_steps", "diffusion_steps"),
-            *("learning_rate", "seed"),
-        ),
+        ADVANCED: ("latent_steps", "diffusion_steps", "learning_rate", "seed"),
     },
-    in_file=("neutral_band", "false_alarm"),
+    in_file=(
+        *("unet_width", "n_experts", "style", "token_place", "n_occupations", "guidance_scale"),
+        *("neutral_band", "gate_reads", "gate_list", "false_alarm"),
+    ),
 )
 @device_option
 @json_option

@@ -16,18 +16,14 @@ if TYPE_CHECKING:
 
 _ROW, _LARGEST = 0.135, 7.5
 """Height of a row, and of all rows at most, in inches."""
-_LETTERS = 24
-"""Of a name at most."""
+_LETTERS, _FEWER = 24, 19
+"""Of a name at most, and where panels are beside one another."""
 _NAME = 0.1
 """Height of a name in inches; where rows are lower, only names that fit are written."""
 
 
 def arrow_panels(
-    panels: Mapping[str, DataFrame],
-    *,
-    width: float = COLUMN[0],
-    worse: str,
-    are_beside: bool = False,
+    panels: Mapping[str, DataFrame], *, worse: str, are_beside: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """Draw a panel of arrows for each title, below or beside one another.
 
@@ -39,14 +35,16 @@ def arrow_panels(
     sizes = [len(rows) for rows in panels.values()]
     n_rows = max(sizes) if are_beside else sum(sizes)
     row = min(_ROW, _LARGEST / n_rows)
-    high = 1.25 + row * n_rows + 0.22 * (1 if are_beside else len(sizes))
-    figure = StyledFigure(figsize=(width, high), layout="constrained")
+    high = 1.25 + row * n_rows + 0.22 * len(sizes)
+    figure = StyledFigure(figsize=(COLUMN[0], high), layout="constrained")
     shape = (1, len(sizes)) if are_beside else (len(sizes), 1)
     ratios = None if are_beside else sizes
     grid = figure.subplots(*shape, sharex=True, squeeze=False, height_ratios=ratios)
     drawn = list(grid.flat)
     for axes, (title, rows) in zip(drawn, panels.items(), strict=True):
-        _draw_rows(axes, rows.sort_values(["start", "name"], ignore_index=True), row)
+        rows = rows.sort_values(["start", "name"], ignore_index=True)
+        _draw_rows(axes, rows, row)
+        _write_names(axes, rows, row, _FEWER if are_beside else _LETTERS)
         axes.set_ylim((n_rows if are_beside else len(rows)) - 0.5, -0.5)
         axes.set_title(title, fontsize=points(8), loc="right")  # it may reach over the names
     axes = drawn[0]
@@ -84,10 +82,9 @@ def _draw_rows(axes: Axes, rows: DataFrame, row: float) -> None:
             axes.scatter(of["end"][is_so], y[is_so], s=16 * size**2, marker=marker, color=color)
     before = {"color": "white", "edgecolor": GREY, "linewidth": 0.8, "zorder": 3}
     axes.scatter(rows["start"], at, s=13 * size**2, **before)
-    _write_names(axes, rows, row)
 
 
-def _write_names(axes: Axes, rows: DataFrame, row: float) -> None:
+def _write_names(axes: Axes, rows: DataFrame, row: float, letters: int) -> None:
     """Write the names of the rows: of all, or of those that got worse and those that moved most."""
     shown: list[int] = []
     order = np.lexsort([-(rows["end"] - rows["start"]).abs(), ~rows["is_worse"].astype(bool)])
@@ -95,9 +92,10 @@ def _write_names(axes: Axes, rows: DataFrame, row: float) -> None:
         if all(abs(place - other) * row >= _NAME for other in shown):
             shown.append(place)
     full = rows["name"].iloc[shown]
-    cut = full.str[: _LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    names = full.where(full.str.len() <= _LETTERS, cut)
-    axes.set_yticks(shown, names, fontsize=points(min(7.5, max(6.5, 56 * row))))
+    cut = full.str[: letters - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    names = full.where(full.str.len() <= letters, cut)
+    largest = 7.5 if letters == _LETTERS else 6.5
+    axes.set_yticks(shown, names, fontsize=points(min(largest, max(6.5, 56 * row))))
     for label, place in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_color(HIGHLIGHT if rows["is_worse"].iloc[place] else "black")
     axes.tick_params(axis="y", length=0)

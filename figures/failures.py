@@ -12,10 +12,10 @@ from figures.images import load_images
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import COLUMN, StyledFigure, points, set_title, styled
+from figures.text.tables import rate
 from figures.text.terms import FAILURES
 from probe.run.config import Config
 from probe.run.evaluation.failure_examples import worst_pictures
-from probe.stats.notation import interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,7 +43,7 @@ _LETTERS = 25  # of a line of a caption
     caption="Failures of the correction: the rate of each with its 95 % interval, and the pairs "
     "of images from the same noise that show it worst, by the occupation's share or by the "
     "decrease of the CLIP score. The images are selected to be the worst and do not show how "
-    "often a failure occurs; the rates at the left do.",
+    "often a failure occurs; the rates do.",
     alt="A row of image pairs for each failure, base beside corrected, with prompts and rates.",
 )
 def failure_pictures(files: RunFiles) -> Drawing:
@@ -113,8 +113,8 @@ def failure_grid(
 
 def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> None:
     title, meaning = FAILURES[name]
-    unit = f"n = {found['n']}" if "n" in found else "in MAD"
-    axes.text(_LEFT, top + 0.06, f"{title}: {interval(found)}, {unit}", va="top")
+    unit = f", n = {found['n']}" if "n" in found else ""
+    axes.text(_LEFT, top + 0.06, f"{title}: {rate(found)}{unit}", va="top")
     style = {"color": "0.4", "fontsize": points(_SIZE)}
     axes.text(_LEFT, top + 0.24, meaning, va="top", **style)
 

@@ -11,11 +11,12 @@ from figures.marks import legend_below, spread_evenly
 from figures.registry import run_figure, table_figure
 from figures.sources import RunFiles, add_source
 from figures.style import (
+    COLUMN,
     SIDE_COLORS,
     SIDE_LABELS,
     SIDE_MARKERS,
-    WIDE,
     StyledFigure,
+    points,
     set_title,
     styled,
 )
@@ -37,7 +38,7 @@ SPLITS = SPLIT_NAMES | {"validation": "for validation"}
 add_source("intersections", path="evaluation/intersections.json", kind="study")
 
 _ROW = 0.135  # inches
-_MOST = 40  # rows that can still be read on a page
+_MOST = 24  # rows that can be read at a glance
 
 
 @styled
@@ -50,7 +51,8 @@ def subject_shares(
     interval is the pale bar; it is vermilion where the distance from the ``target`` grows. The band
     contains 95 % of the shares that a fair model would show with as many images, and ``chance`` is
     the mean distance of such a model. At 0 all images show ``other``. Of ``n_shown`` subjects, if
-    given, evenly spaced in the order of their shares, the splits are beside one another.
+    given, evenly spaced in the order of their shares, those trained on and those never seen are
+    beside one another.
     """
     target = float(shares["target"].iloc[0])
     base, corrected = (
@@ -66,7 +68,8 @@ def subject_shares(
         is_worse=far["end"] > far["start"] + 1e-9,
     ).rename_axis(index={"subject": "name"})
     panels, splits = {}, [split for split in SPLITS if split in rows.index]
-    between = "\n" if n_shown else " "  # panels beside one another are narrow
+    if n_shown and len(splits) > 2:
+        splits.remove("validation")
     for split in splits:
         own = rows.loc[split].reset_index().sort_values(["start", "name"])
         shown = own.iloc[spread_evenly(len(own), n_shown // len(splits) or len(own))]
@@ -74,16 +77,18 @@ def subject_shares(
         before, after = 100 * far.loc[split].mean()
         change = f"{before:.0f} \N{RIGHTWARDS ARROW} {after:.0f} points from even"
         noun = "occupation" if len(own) == 1 else "occupations"
-        panels[f"{n} {noun} {SPLITS[split]}:{between}{change}"] = shown
-    size = {"width": WIDE, "are_beside": True} if n_shown else {}
-    figure, drawn = arrow_panels(panels, worse="after, further from even", **size)
+        wide, narrow = f"{n} {noun} {SPLITS[split]}: {change}", f"{n} {SPLITS[split]}\n{change}"
+        panels[narrow if n_shown else wide] = shown
+    figure, drawn = arrow_panels(panels, worse="after, further from even", are_beside=bool(n_shown))
     bar: dict[str, Any] = {"color": SIDE_COLORS["moesd"], "alpha": 0.25, "linewidth": 4}
     drawn[0].hlines([], 0, 0, label="95 % interval", **bar)
-    legend_below(figure, drawn[0], n_columns=None if n_shown else 2)
-    ends = [f"all {plural(other)}", "even", f"all {plural(value)}"]
+    legend_below(figure, drawn[0], n_columns=3 if n_shown else 2)
+    every = "" if n_shown else "all "  # the ends of narrow panels
+    ends = [every + plural(other), "even", every + plural(value)]
     for axes in drawn:
         axes.axvline(target, color="0.4", linewidth=0.8, zorder=0)
-        axes.set_xlim(-0.03, 1.03)
+        margin = 0.07 if n_shown else 0.03  # half a circle
+        axes.set_xlim(-margin, 1 + margin)
         axes.set_xticks([0, target, 1], ends)
     before, after = 100 * far.mean()
     set_title(
@@ -112,8 +117,8 @@ def _subject_shares(files: RunFiles) -> Drawing:
     "shares_wide",
     reads=("shares", "quality"),
     section="",
-    caption="As the figure of all occupations, for twelve of them, evenly spaced in the order of "
-    "the base model's share; the numbers in the titles are of all.",
+    caption="As the figure of all occupations, for twelve trained on or never seen, evenly "
+    "spaced in the order of the base model's share; the numbers in the titles are of all.",
     alt="An arrow for each of twelve occupations from its share before to its share after.",
 )
 def _twelve_shares(files: RunFiles) -> Drawing:
@@ -136,32 +141,35 @@ def _shares(files: RunFiles) -> tuple[DataFrame, dict[str, Any]]:
     "intersections",
     reads=add_source("cells", path="evaluation/cells.parquet"),
     section="intersections",
-    caption="Share of each combination of perceived attributes in the neutral images, in units of "
-    "its fair share, base and corrected, with simultaneous 95 % intervals for all cells of a "
-    "panel. Hollow: too few images for a conclusion. A star: the correction moves the cell "
-    "further from parity.",
+    caption="Share of combinations of perceived attributes in the neutral images, in units of "
+    "their fair share, base and corrected, with simultaneous 95 % intervals for all cells of a "
+    "panel. Of many combinations, those furthest from the fair share. Hollow: too few images for a "
+    "conclusion. A star: the correction moves the cell further from parity.",
     alt="Dot plots of shares, one row a combination of attributes, one panel an intersection.",
 )
 @styled
 def cell_shares(cells: DataFrame) -> Figure:
     """Draw the share of each cell in units of its fair share, base and corrected.
 
-    The largest intersection is on the right, with at most `_MOST` rows.
+    Of at most `_MOST` cells, divided among the intersections: those furthest from the fair share.
     """
-    sizes = cells.groupby("intersection", sort=False)["cell"].nunique().clip(upper=_MOST)
-    names = list(sizes.index)
-    left, right = (names[:-1], names[-1:]) if len(names) > 1 else (names, [])
-    n_rows = max(sizes[left].sum() + 3 * (len(left) - 1), sizes[right].sum())
-    figure = StyledFigure(figsize=(WIDE, 1.1 + _ROW * float(n_rows)), layout="constrained")
-    grid = figure.add_gridspec(len(left), 2 if right else 1, height_ratios=sizes[left].tolist())
-    panels = {name: figure.add_subplot(grid[row, 0]) for row, name in enumerate(left)}
-    panels |= {name: figure.add_subplot(grid[:, 1]) for name in right}
-    for name, axes in panels.items():
-        _draw_cells(axes, cells[cells["intersection"] == name])
-        axes.set_title(name.replace(" x ", " \N{MULTIPLICATION SIGN} "))
-    for axes in [panels[left[-1]], *(panels[name] for name in right)]:
-        axes.set_xlabel("share of images / fair share")
-    legend_below(figure, panels[left[0]])
+    parts = dict(list(cells.groupby("intersection", sort=False)))
+    far = (cells["share"] / cells["fair"] - 1).abs().groupby([cells["intersection"], cells["cell"]])
+    far, n_most = far.max(), max(1, _MOST // len(parts))
+    shown = {name: set(far[name].nlargest(n_most).index) for name in parts}
+    sizes = [len(of) for of in shown.values()]
+    high = 1.1 + _ROW * sum(sizes) + 0.25 * len(parts)
+    figure = StyledFigure(figsize=(COLUMN[0], high), layout="constrained")
+    panels = figure.subplots(len(parts), sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
+    for axes, (name, rows) in zip(panels, parts.items(), strict=True):
+        _draw_cells(axes, rows[rows["cell"].isin(shown[name])])
+        n, of = len(shown[name]), rows["cell"].nunique()
+        title = name.replace(" x ", " \N{MULTIPLICATION SIGN} ")
+        title += f", {n} of {of} combinations" if n < of else ""
+        axes.set_title(title, fontsize=points(8), loc="right")  # it may reach over the names
+    panels[-1].set_xlim(0, 1.03 * (cells["high"] / cells["fair"]).max())
+    panels[-1].set_xlabel("share of images / fair share")
+    legend_below(figure, panels[0])
     moved = cells[cells["side"] == "moesd"]["is_harmed"]
     n = f"{moved.sum()} of {len(moved)} combinations"
     set_title(figure, f"{n} of perceived attributes move further from parity beyond chance")
@@ -169,11 +177,11 @@ def cell_shares(cells: DataFrame) -> Figure:
 
 
 def _draw_cells(axes: Axes, cells: DataFrame) -> None:
-    order = list(dict.fromkeys(cells["cell"]))[:_MOST]
+    order = list(dict.fromkeys(cells["cell"]))
     places = {cell: row for row, cell in enumerate(order)}
     axes.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
     for side, shift in (("base", -0.16), ("moesd", 0.16)):
-        rows = cells[(cells["side"] == side) & cells["cell"].isin(order)]
+        rows = cells[cells["side"] == side]
         y = rows["cell"].map(places).to_numpy(float) + shift
         share, low, high = (
             (rows[name] / rows["fair"]).to_numpy() for name in ("share", "low", "high")
@@ -187,6 +195,5 @@ def _draw_cells(axes: Axes, cells: DataFrame) -> None:
         is_harmed = rows["is_harmed"].to_numpy(bool)
         for place in np.column_stack([high, y])[is_harmed].tolist():
             axes.annotate("*", place, xytext=(3, -3), textcoords="offset points", fontsize=8)
-    axes.set_yticks(range(len(order)), order, fontsize=6.5)
+    axes.set_yticks(range(len(order)), order, fontsize=points(6.5))
     axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.set_xlim(left=0)

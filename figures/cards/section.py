@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from figures.cards.evidence import Evidence, public_name
 from figures.text.sentences import finding, limits
-from figures.text.tables import evaluation_parts, rate, sizes, split_blocks
+from figures.text.tables import evaluation_parts, rate, score, sizes, split_blocks
 from figures.text.terms import DRIFT, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
 from probe.run.routing import router_in_use
@@ -114,7 +114,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for write in (interval, number, p_value, rate):
+    for write in (interval, number, p_value, rate, score):
         environment.filters[write.__name__] = _markdown(write)
     environment.filters |= {"sizes": sizes, "code": Markdown}
     return environment

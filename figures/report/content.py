@@ -56,6 +56,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     present += [name for name in SOURCES if name not in present and files.has(name)]
     files.require(*present)
     quality, config = files.json("quality"), files.json("moesd")
+    router = config.get("router", {}).get("kind", "top1")
     gate, fairness, shares, labels = map(files.table, ("gate", "fairness", "shares", "labels"))
     route = ROUTES[config["kind"]]
     made = read_provenance(files.path("quality"))
@@ -91,7 +92,8 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "dots": dots(by_subject, target=1 / len(values)),
         "examples": examples(files),
         "lanes": lanes(gate, route),
-        "router": config.get("router", {}).get("kind", "top1"),
+        "router": router,
+        "is_drawn": router not in ("top1", "calibrated"),
         "quality": quality,
         "drift_measures": DRIFT,
         "fit": files.json("fit"),

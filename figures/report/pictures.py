@@ -30,7 +30,7 @@ THUMBNAIL = 128
 """Images are shrunk to this many pixels."""
 LARGEST_FIGURE = 250_000
 """Bytes above which a figure is of photographs, and loses what the eye does not see."""
-LARGEST_VECTOR = 150_000
+LARGEST_VECTOR = 300_000
 """Bytes above which a figure has so many points that its pixels are smaller."""
 SCALE = 0.65
 """Pixels of the page per pixel of a drawn figure, of which there are 200 an inch."""

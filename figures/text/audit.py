@@ -5,7 +5,7 @@ from typing import Any
 
 from figures.text.layout import aligned
 from figures.text.terms import measures_of
-from probe.stats.notation import bracketed, interval, number, over, p_value, percent
+from probe.stats.notation import bracketed, counted, interval, number, over, p_value, percent
 
 Found = Mapping[str, Any]
 
@@ -16,7 +16,8 @@ def audit_table(found: Found) -> str:
     """Write what `probe.audit.audit.Audit.to_json` returns."""
     lines = [
         f"{found['source']}: {found['attribute']} ({', '.join(found['values'])}), "
-        f"{found['n_subjects']} subjects, {found['n_images']} images, target {found['target']}",
+        f"{counted(found['n_subjects'], 'subjects')}, {counted(found['n_images'], 'images')}, "
+        f"target {found['target']}",
         *found["notes"],
         _departures(found),
         *_measures(found),
@@ -52,7 +53,7 @@ def groups_table(found: Found) -> str:
         rows.append([of["group"], *map(str, sizes), interval(mad), number(mad["floor"])])
     pairs, more = [["second minus first", "over", "difference of MAD", "p", "p by Holm"]], []
     for of in found["differences"]:
-        name = f"{of['second']} - {of['first']}"
+        name = f"{of['second']} \N{MINUS SIGN} {of['first']}"
         pairs.append([name, over(of), interval(of), p_value(of["p"]), p_value(of["p_holm"])])
         if "along" in found or len(groups) == 2:
             more += [f"{name}: {line}" for line in _signatures(of["signatures"])]
@@ -161,7 +162,8 @@ def _missing(found: Found) -> list[str]:
     why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     low, high = (number(found["bounds"]["mad"][key]) for key in ("low", "high"))
     return [
-        f"{total} images show no value ({why}); whatever they show, MAD is between {low} and {high}"
+        f"no value in {counted(total, 'images')} ({why}); whatever they show, MAD is between {low} "
+        f"and {high}"
     ]
 
 
@@ -193,8 +195,8 @@ def _against(found: Found) -> list[str]:
     if n_missing := other["n_missing"]:
         low, high = (number(other["bounds"]["mad"][key]) for key in ("low", "high"))
         lines.append(
-            f"{n_missing} images of {other['source']} show no value; whatever they show, its MAD "
-            f"is between {low} and {high}"
+            f"no value in {counted(n_missing, 'images')} of {other['source']}; whatever they show, "
+            f"its MAD is between {low} and {high}"
         )
     lines += [
         f"MAD of {other['source']} minus this: {interval(mad)}, {p_value(mad['p'])}; within "

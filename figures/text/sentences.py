@@ -17,7 +17,7 @@ Quality = Mapping[str, Any]
 """What `evaluate` writes."""
 
 
-_SCORES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation recognised", 3))
+_SCORES = (("clip_score", "CLIP score"), ("subject_recognised", "occupation recognised"))
 
 
 def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> list[str]:
@@ -75,8 +75,8 @@ def equivalence(quality: Quality) -> str:
     """State whether each quality score is equivalent within its margin; empty if not tested."""
     change = quality["difference"]
     scores = [
-        f"{name} changes by {_tested(change[key], digits)}"
-        for key, name, digits in _SCORES
+        f"{name} changes by {_tested(change[key], is_share=key == 'subject_recognised')}"
+        for key, name in _SCORES
         if change.get(key) is not None
     ]
     if not scores:
@@ -85,7 +85,7 @@ def equivalence(quality: Quality) -> str:
     if (like := change.get("clip_score_like_for_like")) is not None:
         sentences.append(
             f"Among images that show the same {quality['attribute']} the CLIP score changes by "
-            f"{_tested(like, 2)}; the remaining {interval(like['composition'], 2)} is due to the "
+            f"{_tested(like)}; the remaining {interval(like['composition'], 2)} is due to the "
             f"shares of {quality['attribute']} in the images ({like['n']} occupations)."
         )
     if (mixed := change.get("clip_score_of_captions")) is not None:
@@ -93,7 +93,7 @@ def equivalence(quality: Quality) -> str:
         sentences.append(
             f"Over captions in the proportions of COCO ({kinds['neutral']} about people without a "
             f"gender, {kinds['explicit']} with a gender, {kinds['object']} without people) it "
-            f"changes by {_tested(mixed, 2)}."
+            f"changes by {_tested(mixed)}."
         )
     return " ".join(sentences)
 
@@ -111,7 +111,7 @@ def other_effects(quality: Quality) -> str:
         sentences.append(f"{n} moved further from even{names}{tested}.")
     if (others := quality.get("other_attributes")) is not None:
         n_pairs = next(iter(others["flipped"].values()))["n_images"]
-        differ = [f"{name} in {interval(of)}" for name, of in others["flipped"].items()]
+        differ = [f"{name} in {interval(of, 0, '%')}" for name, of in others["flipped"].items()]
         sentences.append(
             f"In the {n_pairs} pairs whose perceived {quality['attribute']} changed, another "
             f"label changed too: {', '.join(differ)}."
@@ -207,12 +207,13 @@ def _verb(change: Mapping[str, float]) -> str:
     return "did not change measurably ({} before, {} after)"
 
 
-def _tested(found: Mapping[str, Any], digits: int) -> str:
+def _tested(found: Mapping[str, Any], *, is_share: bool = False) -> str:
     is_equivalent = found["p_equivalent"] < 0.05
+    change = f"{interval(found, 1, 'points')} points" if is_share else interval(found, 2)
+    margin = number(100 * found["margin"], 1) if is_share else number(found["margin"], 2)
     return (
-        f"{interval(found, digits)}, "
-        f"{'equivalent' if is_equivalent else 'not shown to be equivalent'} within "
-        f"{number(found['margin'], digits)} ({p_value(found['p_equivalent'])})"
+        f"{change}, {'equivalent' if is_equivalent else 'not shown to be equivalent'} within "
+        f"{margin} ({p_value(found['p_equivalent'])})"
     )
 
 

@@ -16,7 +16,7 @@ from figures.text.sentences import (
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.evaluation.measurement import SIDES
 from probe.run.evaluation.side_effects import MIN_SUBJECTS
-from probe.stats.notation import interval, number, over, p_value
+from probe.stats.notation import counted, interval, number, over, p_value, percent
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def evaluation_table(quality: Found) -> str:
             rows.append([name, *map(interval, found), number(found[0]["floor"]), sizes(found[0])])
     for key, title in EFFECTS.items():
         found = [side[key] for side in sides]
-        rows.append([title, *map(interval, found), "", sizes(found[0])])
+        rows.append([title, *(score(of, key) for of in found), "", sizes(found[0])])
     change = quality["difference"]["mad"]
     lines = aligned(rows, n_left=5)
     lines.append(f"difference of MAD: {interval(change)}, {p_value(change['p'])}")
     sentences = (of(quality) for of in (missing_faces, classifiers, classifier_error, equivalence))
     lines += filter(None, sentences)
     if changes := attribute_rows(quality):
-        head = ["share of other attributes", *SIDES.values(), "change", "p by Holm", "over"]
+        head = ["share of other attributes", *SIDES.values(), "points", "p by Holm", "over"]
         shown = [cells for cells, row in changes if not row["within"] or row["p_holm"] <= 0.05]
         lines += aligned([head, *shown])
     lines += filter(None, [other_effects(quality)])
@@ -52,9 +52,16 @@ def evaluation_table(quality: Found) -> str:
     return "\n".join([*lines, *aligned(rows, n_left=3), *_drift(quality["drift"])])
 
 
+def score(found: Found, key: str) -> str:
+    """Write one of `EFFECTS`: the CLIP score as it is, shares of images in percent."""
+    return interval(found, 2) if key == "clip_score" else interval(found, scale="%")
+
+
 def rate(found: Found) -> str:
-    """Write the rate of a failure, or that nothing could fail."""
-    return "nothing to count" if found.get("n") == 0 else interval(found)
+    """Write a failure: its rate in percent, or points of MAD, or that nothing could fail."""
+    if found.get("n") == 0:
+        return "nothing to count"
+    return interval(found, 1, "%" if "n" in found else "points")
 
 
 def evaluation_parts(quality: Found) -> dict[str, Any]:
@@ -76,8 +83,8 @@ def attribute_rows(quality: Found) -> list[tuple[list[str], Found]]:
     rows = []
     for of in (quality.get("other_attributes") or {}).get("changes", ()):
         among = f", among {of['within']}" if of["within"] else ""
-        cells = [f"{of['attribute']}: {of['shown']}{among}", number(of["before"])]
-        cells += [number(of["after"]), interval(of), p_value(of["p_holm"]), sizes(of)]
+        cells = [f"{of['attribute']}: {of['shown']}{among}", percent(of["before"])]
+        cells += [percent(of["after"]), interval(of, 1, "points"), p_value(of["p_holm"]), sizes(of)]
         rows.append((cells, of))
     return rows
 
@@ -120,8 +127,8 @@ def sizes(found: Found) -> str:
     """Write what an interval is over, e.g. ``40 occupations, 640 images``."""
     if "n_train" in found:  # overfitting compares two groups
         return f"{found['n_train']} and {found['n_others']} {found['unit']}"
-    counted = {"n_images": "images", "n_pairs": "pairs"}
-    units = [f"{found[key]:,} {name}" for key, name in counted.items() if key in found]
+    more = {"n_images": "images", "n_pairs": "pairs"}
+    units = [counted(found[key], name) for key, name in more.items() if key in found]
     return ", ".join(filter(None, [over(found), *units]))
 
 
@@ -145,7 +152,8 @@ def runs_table(found: Found) -> str:
             table.append([of["name"], side, interval(of[side]["all"]), str(found["n_subjects"])])
     changes = [["second minus first", "side", "over", "difference of MAD", "p", "p by Holm"]]
     for of in found["differences"]:
-        name, split = f"{of['second']} - {of['first']}", SPLIT_NAMES.get(of["split"], of["split"])
+        name = f"{of['second']} \N{MINUS SIGN} {of['first']}"
+        split = SPLIT_NAMES.get(of["split"], of["split"])
         changes.append(
             [name, of["side"], split, interval(of), p_value(of["p"]), p_value(of["p_holm"])]
         )

@@ -18,7 +18,10 @@ FAILURES = {
     "moved_away": ("Moved away", "occupations whose shares move further from even"),
     "explicit_changed": ("Interference", "images of explicit prompts that change"),
     "non_person_changed": ("Interference", "images of prompts without people that change"),
-    "overfit": ("Overfitting", "decrease of MAD on training less that on other occupations"),
+    "overfit": (
+        "Overfitting",
+        "decrease of MAD, in points, on training less other occupations",
+    ),
 }
 EFFECTS = {
     "subject_recognised": "Occupation recognised",
@@ -28,7 +31,10 @@ EFFECTS = {
 DRIFT = {
     "frechet": ("Fréchet distance", "of the two sets, squared; 0: the same mean and covariance"),
     "kernel": ("Kernel distance", "of the two sets, cubic kernel, unbiased; about 0: alike"),
-    "cosine": ("Cosine distance of a pair", "1 - cosine, images from the same noise; 0: the same"),
+    "cosine": (
+        "Cosine distance of a pair",
+        "1 less cosine, images from the same noise; 0: the same",
+    ),
     "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
 }
 """Of the neutral images, from the base model to the corrected one; see `measure_drift`."""

@@ -18,6 +18,7 @@ from probe.images.faces.classifier import Classifier, FaceClassifier
 from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
 from probe.io.files import hash_file
 from probe.io.progress import NamedProgress
+from probe.stats.notation import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,7 +178,8 @@ def label_images(
     if len(problems) > _N_PROBLEMS:
         notes.append(f"unreadable: {len(problems) - _N_PROBLEMS} more")
     if n_again := len(images) - len(problems) - len(contents):
-        notes.append(f"{n_again} images are copies of others of their subject; each counts once")
+        again = counted(n_again, "images")
+        notes.append(f"left out as copies of others of their subject: {again}")
     table = LabelTable(
         source=images.source,
         subjects=list(subjects),

@@ -15,7 +15,7 @@ from probe.errors import DataError, OptionError
 from probe.io.files import LARGEST, atomic, one_line, parse_json, printable, read_whole
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable
-from probe.stats.notation import bracketed, number
+from probe.stats.notation import bracketed, counted, number
 
 Found = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ class Verdict:
         over = f" over {self.n} {self.unit}" if self.n else ""
         missing = ""
         if self.n_missing:
-            missing = f", whatever the {self.n_missing:,} images without a label show,"
+            missing = f", whatever the {counted(self.n_missing, 'images')} without a label show,"
         return (
             f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = "
             f"{bracketed(self.value, self.low, self.high)}{over}; the {limit} limit{missing} is "

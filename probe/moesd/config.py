@@ -41,8 +41,8 @@ class TrainConfig(Settings):
 
     recipe: str = setting(
         "recommended",
-        "Recipe, which sets side, objective and others (docs/training.md): recommended, or paper. "
-        "Settings given beside it win; in this file, all stand below.",
+        "Recipe: recommended or paper. As an option it sets side, objective and others that are "
+        "not given too (docs/training.md).",
         choices=tuple(RECIPES),
     )
     examples: str = setting(

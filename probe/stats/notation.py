@@ -20,6 +20,11 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{number(100 * value, digits)}\N{NO-BREAK SPACE}%"
 
 
+def counted(n: int, noun: str) -> str:
+    """Write a number of things by the plural of their noun: ``1 image``, ``1,200 images``."""
+    return f"{n:,} {noun.removesuffix('s') if n == 1 else noun}"
+
+
 def p_value(value: float) -> str:
     """Write ``p = 0.040``, and ``p < 0.001`` below that."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
@@ -67,7 +72,7 @@ def over(found: Mapping[str, Any]) -> str:
     """Write what an interval treats as independent, e.g. ``40 occupations``; empty if unknown."""
     if not found.get("unit") or "n" not in found:
         return ""
-    return f"{found['n']:,} {found['unit']}"
+    return counted(found["n"], found["unit"])
 
 
 def _scientific(value: float, _digits: int) -> str:

@@ -13,6 +13,7 @@ from probe.errors import DataError, OptionError
 from probe.io.files import atomic
 from probe.io.lines import read_lines
 from probe.io.records import SUFFIXES, Records
+from probe.stats.notation import counted
 from probe.text.vector_readers import NAME_COLUMNS, READERS, read_table
 from probe.text.vectors import NamedVectors, listed
 
@@ -177,12 +178,13 @@ def _checked(names: list[str], matrix: npt.NDArray[Any], source: str) -> NamedVe
     if matrix.ndim == 2 and len(names) == len(matrix):
         names, matrix, repeated = _distinct(names, matrix)
         if repeated:
+            n = counted(len(repeated), "rows")
             notes.append(
-                f"{len(repeated)} rows were dropped because they repeat a name and its numbers: "
-                f"{listed(repeated)}"
+                f"left out, as a name and its numbers are repeated, {n}: {listed(repeated)}"
             )
         if zeros := [names[row] for row in np.flatnonzero(~matrix.any(axis=1))]:
-            notes.append(f"{len(zeros)} rows are zero and have no direction: {listed(zeros)}")
+            n = counted(len(zeros), "rows")
+            notes.append(f"zero, which has no direction, {n}: {listed(zeros)}")
     return NamedVectors(tuple(names), matrix, source, tuple(notes))
 
 

@@ -136,7 +136,7 @@ def test_a_reference_that_does_not_fit_is_refused(labels, tmp_path, rows, value,
 def test_the_same_seed_gives_the_same_bytes(labels):
     assert call("--labels", labels, "--json").stdout == call("--labels", labels, "--json").stdout
     text = call("--labels", labels, "--attribute", "skin").stdout
-    assert "18 images show no value" in text
+    assert "no value in 18 images" in text
 
 
 def test_the_table_of_shares_runs_nothing_in_a_spreadsheet(tmp_path):

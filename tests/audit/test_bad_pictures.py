@@ -64,8 +64,8 @@ def test_a_picture_that_cannot_be_labelled_is_counted_by_name(audit, make, boxes
     notes = " ".join(found["notes"])
     assert (found["n_images"], found["missing"]) == (2, {"total": 1, reason: 1})
     assert told in notes
-    assert "left out: 1 images that labels.csv does not name (other.png)" in notes
-    assert "1 images are copies of others of their subject; each counts once" in notes
+    assert "left out: 1 image that labels.csv does not name (other.png)" in notes
+    assert "left out as copies of others of their subject: 1 image" in notes
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_an_image_that_is_named_again_counts_once(tmp_path):
     text = "file_name,subject,gender\n" + "a.png,nurse,woman\n" * 4 + "b.png,nurse,man\n"
     table = read_labels(write(tmp_path, text))
     assert table.count("gender").counts.tolist() == [[1, 1]]
-    assert table.notes == ("3 rows name an image again; each image counts once",)
+    assert table.notes == ("left out, as the image is named again: 3 rows",)
     with pytest.raises(DataError, match="rows 1 and 6 give one image different labels"):
         read_labels(write(tmp_path, text + "a.png,nurse,man\n"))
 
@@ -291,7 +291,7 @@ def test_a_copy_of_an_image_counts_once(folder, model_folder):
     write(folder, "file_name,subject\n" + "".join(f"{n},nurse\n" for n in names), "labels.csv")
     found = audited("--images", folder, "--classifier", model_folder)
     assert found["n_images"] + found["missing"]["total"] == 2
-    assert "2 images are copies of others of their subject; each counts once" in found["notes"]
+    assert "left out as copies of others of their subject: 2 images" in found["notes"]
 
 
 def test_a_folder_may_have_its_table_as_csv(folder):
@@ -321,7 +321,7 @@ def test_images_without_a_label_in_the_second_source_are_told_and_bound_the_gate
     second = write(tmp_path, "job,woman,man,unclear\na,50,50,900\nb,50,50,900\n", "second.csv")
     options = ("--counts", first, "--against", second)
     text = call(*options).stdout
-    assert "1800 images of second.csv show no value; whatever they show, its MAD is" in text
+    assert "no value in 1,800 images of second.csv; whatever they show, its MAD is" in text
     assert call(*options, "--map", "woman=w").exit_code == 0
     found = audited(*options)["against"]
     assert found["n_missing"] == 1800

@@ -16,17 +16,12 @@ from PIL import Image
 from figures.drawing import build, draw
 from figures.registry import all_figures
 from figures.sources import RunFiles
-from figures.style import COLUMN, WIDE
+from figures.style import COLUMN
 from probe.errors import ArtifactError, StageError
 from probe.io.artifacts import hash_file
 
 ROOT = Path(__file__).parents[2]
 FIGURES = all_figures()
-TWO_COLUMNS = {
-    "intersections": "a row for each of up to 40 combinations, beside those of two attributes",
-    "shares_wide": "in landscape, for a web page or a slide",
-}
-"""Figures of 7 inches, and why they are not of one column."""
 QUICK = ("bias_score", "gate_confusion")
 
 
@@ -59,7 +54,7 @@ def test_every_figure_is_there_with_its_data_its_origin_its_fonts_and_a_standard
     assert b"/FontFile2" in page
     assert b"/Type3" not in page
     left, _, right, _ = map(float, re.search(rb"/MediaBox \[([^\]]+)\]", page)[1].split())
-    assert min(abs((right - left) / 72 - width) for width in (COLUMN[0], WIDE)) < 0.01
+    assert (right - left) / 72 == pytest.approx(COLUMN[0], abs=0.01)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -67,7 +62,7 @@ def test_a_figure_fits_a_column_and_its_letters_are_large_enough_and_apart(
     drawn_run, name, monkeypatch
 ):
     figure, _ = build(RunFiles(drawn_run), name)
-    assert (figure.get_figwidth() == COLUMN[0]) == (name not in TWO_COLUMNS)
+    assert figure.get_figwidth() == COLUMN[0]
     renderer, drawn = FigureCanvasAgg(figure).get_renderer(), []
     monkeypatch.setattr(Text, "draw", lambda text, _: drawn.append(text))
     figure.draw(renderer)

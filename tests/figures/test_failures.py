@@ -35,7 +35,7 @@ def test_each_failure_that_occurred_has_a_row_with_its_figure():
     said = written(grid("gate_missed", "explicit_changed"))
     for name, (title, meaning) in FAILURES.items():
         assert (meaning in said) == (name != "overfit")
-        rate = f"{title}: 0.100 [0.000, 0.200], n = 40"
+        rate = f"{title}: 10.0\N{NO-BREAK SPACE}% [0.0, 20.0], n = 40"
         assert (rate in said) == (name != "overfit")
 
 

@@ -93,6 +93,8 @@ def other_page(
                 del data["failures"]["overfit"]
                 data["failures"]["gate_missed"] = {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
                 data["drift"] = {"features": "CLIPModel (a/b)", "n_pairs": 5}
+            if name == "moesd":
+                data["router"] = {"kind": "stratified"}
             write_json(path, data, replace(made, model="some/model"))
         else:
             table, made = read_table(path, kind=source.kind)
@@ -196,6 +198,13 @@ def test_a_run_that_holds_nothing_out_has_a_page_too(other_page, quality):
     assert "This run holds no occupation out" in text_of(other_page, "gate")
 
 
+def test_the_drawing_of_the_method_is_of_the_routing_in_use(page, other_page):
+    assert "leans to men: " in text_of(page, "finding")
+    drawn = text_of(other_page, "finding")
+    assert "towards women or towards men, by the seed" in drawn
+    assert "leans to" not in drawn
+
+
 def in_points(found: dict[str, float]) -> str:
     return bracketed(*(100 * found[key] for key in ("value", "low", "high")), digits=1)
 
@@ -207,6 +216,7 @@ def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
             assert f'title="{in_points(of["mad"])}, 95 % interval over ' in section
     for side in ("base", "corrected"):
         assert interval(quality[side]["explicit_adherence"], scale="%") in text_of(page, "effects")
+    assert interval(quality["failures"]["moved_away"], 1, "%") in text_of(page, "effects")
     assert "error rates up to 12.5\N{NO-BREAK SPACE}%" in section
 
 
@@ -274,7 +284,7 @@ def test_objects_stand_among_the_jobs_and_their_range_is_named(page, tables):
     assert {row["group"] for row in found["rows"]} == {"neutral", "object"}
     objects = tables["gate"].query("group == 'object'")["bias_score"]
     assert found["band"] == [objects.min(), objects.max()]
-    assert f"largest: {found['largest']['subject']}, " in text_of(page, "bias")
+    assert f"({found['largest']['subject']} the largest on average, " in text_of(page, "bias")
 
 
 def test_prompts_of_the_users_own_have_a_section_if_there_are_any(page, other_page, tables):

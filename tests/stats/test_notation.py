@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.stats.notation import interval, number, over, p_value, percent
+from probe.stats.notation import counted, interval, number, over, p_value, percent
 
 SPACE, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"
 
@@ -48,3 +48,7 @@ def test_a_written_number_reads_back_within_its_rounding(value, digits):
 def test_the_unit_and_n_of_an_interval_are_written_where_they_are_known():
     assert over({**found(0, 0, 1), "unit": "occupations", "n": 1240}) == "1,240 occupations"
     assert over(found(0, 0, 1)) == ""
+
+
+def test_one_thing_is_written_in_the_singular():
+    assert [counted(n, "images") for n in (0, 1, 1200)] == ["0 images", "1 image", "1,200 images"]

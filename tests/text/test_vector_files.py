@@ -76,8 +76,8 @@ def test_repeated_rows_are_dropped_and_zero_rows_kept_and_the_notes_say_so(array
     vectors = read_vectors(array(np.array([[1, 2], [0, 0], [1, 2]], np.float32), "aba"))
     assert vectors.names == ("a", "b")
     assert vectors.notes == (
-        "1 rows were dropped because they repeat a name and its numbers: 'a'",
-        "1 rows are zero and have no direction: 'b'",
+        "left out, as a name and its numbers are repeated, 1 row: 'a'",
+        "zero, which has no direction, 1 row: 'b'",
     )
 
 

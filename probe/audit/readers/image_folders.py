@@ -14,6 +14,7 @@ from probe.audit.readers.labels import FILE_COLUMNS, SEEDS, SUBJECTS, read_frame
 from probe.audit.readers.selection import Selection
 from probe.errors import DataError
 from probe.io.files import inside
+from probe.stats.notation import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 METADATA = ("metadata.jsonl", "metadata.csv", "labels.csv")
@@ -91,11 +92,13 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
             f"{path}, {again.idxmax()}, names {of_files[again.idxmax()]} again, with other cells; "
             "keep one row, or choose rows with --where"
         )
-    notes = [f"left out: {n_others} images of other kinds than neutral"] if n_others else []
+    n = counted(n_others, "images")
+    notes = [f"left out: {n} of other kinds than neutral"] if n_others else []
     known = {folder / name for name in _file_names(path, rows.rename(columns=str.lower))}
     if others := [file.name for file in _image_files(folder) if file not in known]:
         which = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
-        notes.append(f"left out: {len(others)} images that {path.name} does not name ({which})")
+        n = counted(len(others), "images")
+        notes.append(f"left out: {n} that {path.name} does not name ({which})")
     return ImageFolder(
         folder=folder,
         files=[folder / name for name in names],

@@ -17,6 +17,7 @@ from probe.errors import DataError, OptionError
 from probe.images.missing_labels import MISSING
 from probe.io.lines import nearest
 from probe.io.records import Records, text_of
+from probe.stats.notation import counted
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 SUBJECTS = ("subject", "subjects", "occupation", "profession", "job", "concept")
@@ -178,7 +179,7 @@ def _once(path: Path, table: LabelTable, images: pd.DataFrame, is_named: Mask) -
         )
     if not same.any():
         return table
-    note = f"{int(same.sum())} rows name an image again; each image counts once"
+    note = f"left out, as the image is named again: {counted(int(same.sum()), 'rows')}"
     return table.take(np.flatnonzero(~same)).noted(note)
 
 
