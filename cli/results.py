@@ -20,13 +20,7 @@ from cli.options import (
 from cli.output import echo, echo_answer, echo_evaluation, echo_json, given, open_run
 
 _PLANNED = (
-    "recipe",
-    "side",
-    "objective",
-    "width",
-    "unet_width",
-    "n_experts",
-    "style",
+    *("recipe", "side", "objective", "width", "unet_width", "n_experts", "style"),
     "batch_size",
 )
 

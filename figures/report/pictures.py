@@ -28,8 +28,6 @@ N_PAIRS = (4, 2, 1, 0)
 """Pairs of images of an occupation: the first number with which the page is small enough."""
 THUMBNAIL = 128
 """Images are shrunk to this many pixels."""
-LARGEST_FIGURE = 250_000
-"""Bytes above which a figure is of photographs, and loses what the eye does not see."""
 LARGEST_VECTOR = 300_000
 """Bytes above which a figure has so many points that its pixels are smaller."""
 SCALE = 0.65
@@ -54,7 +52,9 @@ def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
         with open_file(path) as image:
             width, height = image.size
             origin = json.loads(image.info.get("Description", "{}"))
-            source = _vector(path.with_suffix(".svg"), made_from) or _pixels(image)
+            source = _vector(path.with_suffix(".svg"), made_from) or as_webp(
+                image.convert("RGB"), quality=75, method=4
+            )
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} is not an image of ours; run `moesd-probe visualize {files.run}` again"
@@ -138,13 +138,6 @@ def _vector(path: Path, made_from: str) -> Markup | None:
         svg = svg.replace(character, code)
     svg = svg.replace('"', "%22" if "'" in svg else "'")
     return Markup(f"data:image/svg+xml,{svg}")
-
-
-def _pixels(image: Image.Image) -> str:
-    # WebP without loss is about half of matplotlib's PNG, and every browser since 2020 reads it.
-    image = image.convert("RGB")
-    content = as_webp(image, lossless=True, quality=20, method=1)
-    return content if len(content) <= LARGEST_FIGURE else as_webp(image, quality=75, method=4)
 
 
 def as_webp(image: Image.Image, **options: Any) -> str:

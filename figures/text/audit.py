@@ -36,7 +36,7 @@ def audit_table(found: Found) -> str:
         lines.append(f"{name} ({values}): MAD {interval(mad)}, noise floor {number(mad['floor'])}")
     lines.append(
         "values are perceived, not anyone's identity; intervals are 95 % over subjects; the noise "
-        "floor is the score of a fair model with as many images, and its bias is corrected in part"
+        "floor is the score of a fair model with as many images, and its bias is adjusted in part"
     )
     return "\n".join(lines)
 
@@ -133,7 +133,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _measures(found: Found) -> list[str]:
-    rows = [["", "observed", "noise floor", "partly corrected"]]
+    rows = [["", "observed", "noise floor", "partly adjusted"]]
     for key, (name, _) in measures_of(len(found["values"])).items():
         measured = found[key]
         keys = ("corrected", "corrected_low", "corrected_high")
@@ -172,7 +172,7 @@ def _error(found: Found) -> list[str]:
     if (known := found.get("calibrated")) is not None:
         mad = known["mad"]
         return [
-            f"MAD corrected for misclassification ({known['n']} labelled images): {interval(mad)}, "
+            f"MAD adjusted for misclassification ({known['n']} labelled images): {interval(mad)}, "
             f"noise floor {number(mad['floor'])}"
         ]
     if found.get("sensitivity") is None:

@@ -120,7 +120,7 @@ def other_effects(quality: Quality) -> str:
 
 
 def classifier_error(quality: Quality) -> str:
-    """State MAD corrected for misclassification, or the error rate up to which MAD changes.
+    """State MAD adjusted for misclassification, or the error rate up to which MAD changes.
 
     Empty if neither is known.
     """
@@ -134,7 +134,7 @@ def classifier_error(quality: Quality) -> str:
             if split in base["calibrated"]
         ]
         return (
-            f"Corrected for misclassification ({known['n']} labelled images): "
+            f"Adjusted for misclassification ({known['n']} labelled images): "
             f"{_calibrated(*(side['calibrated'] for side in sides))}, noise floor {floor}."
             + (f" By occupations, {'; '.join(splits)}." if splits else "")
         )

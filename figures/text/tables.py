@@ -16,7 +16,7 @@ from figures.text.sentences import (
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.evaluation.measurement import SIDES
 from probe.run.evaluation.side_effects import MIN_SUBJECTS
-from probe.stats.notation import counted, interval, number, over, p_value, percent
+from probe.stats.notation import Scale, counted, interval, number, over, p_value, percent
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ def score(found: Found, key: str) -> str:
 
 def rate(found: Found) -> str:
     """Write a failure: its rate in percent, or points of MAD, or that nothing could fail."""
-    if found.get("n") == 0:
-        return "nothing to count"
-    return interval(found, 1, "%" if "n" in found else "points")
+    scale: Scale = "%" if "n" in found else "points"
+    return "nothing to count" if found.get("n") == 0 else interval(found, 1, scale)
 
 
 def evaluation_parts(quality: Found) -> dict[str, Any]:
@@ -152,11 +151,9 @@ def runs_table(found: Found) -> str:
             table.append([of["name"], side, interval(of[side]["all"]), str(found["n_subjects"])])
     changes = [["second minus first", "side", "over", "difference of MAD", "p", "p by Holm"]]
     for of in found["differences"]:
-        name = f"{of['second']} \N{MINUS SIGN} {of['first']}"
-        split = SPLIT_NAMES.get(of["split"], of["split"])
-        changes.append(
-            [name, of["side"], split, interval(of), p_value(of["p"]), p_value(of["p_holm"])]
-        )
+        which = [f"{of['second']} \N{MINUS SIGN} {of['first']}", of["side"]]
+        which.append(SPLIT_NAMES.get(of["split"], of["split"]))
+        changes.append([*which, interval(of), p_value(of["p"]), p_value(of["p_holm"])])
     missing = [
         f"left out, because {name} does not have them: {', '.join(subjects)}"
         for name, subjects in found["missing"].items()

@@ -18,10 +18,7 @@ FAILURES = {
     "moved_away": ("Moved away", "occupations whose shares move further from even"),
     "explicit_changed": ("Interference", "images of explicit prompts that change"),
     "non_person_changed": ("Interference", "images of prompts without people that change"),
-    "overfit": (
-        "Overfitting",
-        "decrease of MAD, in points, on training less other occupations",
-    ),
+    "overfit": ("Overfitting", "decrease of MAD on training less other occupations, points"),
 }
 EFFECTS = {
     "subject_recognised": "Occupation recognised",
@@ -31,10 +28,7 @@ EFFECTS = {
 DRIFT = {
     "frechet": ("Fréchet distance", "of the two sets, squared; 0: the same mean and covariance"),
     "kernel": ("Kernel distance", "of the two sets, cubic kernel, unbiased; about 0: alike"),
-    "cosine": (
-        "Cosine distance of a pair",
-        "1 less cosine, images from the same noise; 0: the same",
-    ),
+    "cosine": ("Cosine distance of a pair", "1 less cosine, of images from equal noise; 0: same"),
     "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
 }
 """Of the neutral images, from the base model to the corrected one; see `measure_drift`."""

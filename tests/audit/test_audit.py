@@ -201,7 +201,7 @@ def test_errors_of_the_classifier_are_taken_out_or_bounded(tmp_path):
     assert found["mad"]["value"] == pytest.approx(np.abs(shares - 0.5).mean())
     assert found["n"] == 200
     text = call("--counts", counts, "--calibration", sample).stdout
-    assert "corrected for misclassification (200 labelled images)" in text
+    assert "adjusted for misclassification (200 labelled images)" in text
 
 
 def test_a_second_source_is_compared_over_subjects_and_seeds(labels, tmp_path):

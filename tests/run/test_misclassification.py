@@ -50,7 +50,7 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run,
     assert told.startswith("evaluate: skipped (")
     assert "By occupations, trained on: MAD " in told
     assert "; never seen: MAD " in told
-    assert "Corrected for misclassification (200 labelled images): MAD " in told
+    assert "Adjusted for misclassification (200 labelled images): MAD " in told
     for name in ("calibrated.mad", "calibrated.test.mad"):
         kept = done("check", run, "--fail-above", f"{name}=0.5")
         assert f"kept: corrected.{name} = " in kept
