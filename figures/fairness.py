@@ -83,12 +83,11 @@ def subject_shares(
     bar: dict[str, Any] = {"color": SIDE_COLORS["moesd"], "alpha": 0.25, "linewidth": 4}
     drawn[0].hlines([], 0, 0, label="95 % interval", **bar)
     legend_below(figure, drawn[0], n_columns=3 if n_shown else 2)
-    every = "" if n_shown else "all "  # the ends of narrow panels
+    every = "" if n_shown else "all "  # for which narrow panels have no room
     ends = [every + plural(other), "even", every + plural(value)]
     for axes in drawn:
         axes.axvline(target, color="0.4", linewidth=0.8, zorder=0)
-        margin = 0.07 if n_shown else 0.03  # half a circle
-        axes.set_xlim(-margin, 1 + margin)
+        axes.set_xlim(-0.05, 1.05)  # room for half a circle
         axes.set_xticks([0, target, 1], ends)
     before, after = 100 * far.mean()
     set_title(

@@ -10,6 +10,7 @@ from figures.marks import legend_below, name_points
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import COLUMN, DARK, GREY, StyledFigure, set_title, styled
+from probe.stats.notation import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,6 +82,6 @@ def _against_observed(
     )
     legend_below(figure, axes)
     off = 100 * (with_interval[x] - with_interval["share"]).abs().mean()
-    text = f"{label.capitalize()}: off by {off:.0f} points on average"
+    text = f"{label.capitalize()}: off by {counted(round(off), 'points')} on average"
     set_title(figure, f"{text} for {len(with_interval)} occupations")
     return figure

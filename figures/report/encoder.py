@@ -11,7 +11,7 @@ from figures.user_prompts import SOURCE, by_bias_score
 from probe.audit.failures import share_over
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 Found = dict[str, Any]
 
@@ -78,8 +78,7 @@ def gate_summary(gate: DataFrame, route: str) -> Found:
         "n_seen": int((~gate["split"].isin([UNSEEN, ""])).sum()),
         "n_errors": len(wrong),
         "errors": wrong[columns].head(N_LISTED).to_dict("records"),
-        "left_alone": _counted(left["subject"]),
-        "n_left_alone": len(left),
+        "left_alone": list(left["subject"].unique()),
     }
 
 
@@ -97,8 +96,3 @@ def user_prompt_rows(files: RunFiles, band: list[float]) -> Found | None:
         "rows": table.assign(outside=outside).head(N_LISTED).to_dict("records"),
         "reach": float(max(table["bias_score"].abs().max(), *map(abs, band))),
     }
-
-
-def _counted(subjects: Series) -> str:
-    counts = subjects.value_counts(sort=False)
-    return ", ".join(f"{name} ({n})" if n > 1 else str(name) for name, n in counts.items())

@@ -160,11 +160,13 @@ def _missing(found: Found) -> list[str]:
     if not (total := reasons.pop("total")):
         return []
     why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    return [_unknown(total, f" ({why})", found)]
+
+
+def _unknown(n: int, which: str, found: Found) -> str:
     low, high = (number(found["bounds"]["mad"][key]) for key in ("low", "high"))
-    return [
-        f"no value in {counted(total, 'images')} ({why}); whatever they show, MAD is between {low} "
-        f"and {high}"
-    ]
+    whose = f"no value in {counted(n, 'images')}{which}"
+    return f"{whose}; whatever they show, MAD is between {low} and {high}"
 
 
 def _error(found: Found) -> list[str]:
@@ -193,11 +195,7 @@ def _against(found: Found) -> list[str]:
     n_different = sum(row["p_holm"] < 0.05 for row in other["subjects"])
     lines = []
     if n_missing := other["n_missing"]:
-        low, high = (number(other["bounds"]["mad"][key]) for key in ("low", "high"))
-        lines.append(
-            f"no value in {counted(n_missing, 'images')} of {other['source']}; whatever they show, "
-            f"its MAD is between {low} and {high}"
-        )
+        lines.append(_unknown(n_missing, f" of {other['source']}", other))
     lines += [
         f"MAD of {other['source']} minus this: {interval(mad)}, {p_value(mad['p'])}; within "
         f"{mad['margin']:g}: {same} ({p_value(mad['p_equivalent'])})",

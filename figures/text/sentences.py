@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Quality = Mapping[str, Any]
 """What `evaluate` writes."""
-
-
 _SCORES = (("clip_score", "CLIP score"), ("subject_recognised", "occupation recognised"))
 
 

@@ -179,9 +179,7 @@ def _checked(names: list[str], matrix: npt.NDArray[Any], source: str) -> NamedVe
         names, matrix, repeated = _distinct(names, matrix)
         if repeated:
             n = counted(len(repeated), "rows")
-            notes.append(
-                f"left out, as a name and its numbers are repeated, {n}: {listed(repeated)}"
-            )
+            notes.append(f"left out, as name and numbers are repeated, {n}: {listed(repeated)}")
         if zeros := [names[row] for row in np.flatnonzero(~matrix.any(axis=1))]:
             n = counted(len(zeros), "rows")
             notes.append(f"zero, which has no direction, {n}: {listed(zeros)}")

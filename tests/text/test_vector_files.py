@@ -76,7 +76,7 @@ def test_repeated_rows_are_dropped_and_zero_rows_kept_and_the_notes_say_so(array
     vectors = read_vectors(array(np.array([[1, 2], [0, 0], [1, 2]], np.float32), "aba"))
     assert vectors.names == ("a", "b")
     assert vectors.notes == (
-        "left out, as a name and its numbers are repeated, 1 row: 'a'",
+        "left out, as name and numbers are repeated, 1 row: 'a'",
         "zero, which has no direction, 1 row: 'b'",
     )
 

@@ -92,8 +92,8 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
             f"{path}, {again.idxmax()}, names {of_files[again.idxmax()]} again, with other cells; "
             "keep one row, or choose rows with --where"
         )
-    n = counted(n_others, "images")
-    notes = [f"left out: {n} of other kinds than neutral"] if n_others else []
+    kinds = f"left out: {counted(n_others, 'images')} of other kinds than neutral"
+    notes = [kinds] if n_others else []
     known = {folder / name for name in _file_names(path, rows.rename(columns=str.lower))}
     if others := [file.name for file in _image_files(folder) if file not in known]:
         which = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"

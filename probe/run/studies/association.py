@@ -17,7 +17,7 @@ from probe.run.folder import Run
 from probe.run.registry import Answer, register
 from probe.run.stages.fit import training_pairs, vectors
 from probe.run.study import Study, Tables
-from probe.stats.notation import bracketed, interval
+from probe.stats.notation import bracketed, interval, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,8 +78,8 @@ class Association(Study):
         bias_scores, shares = (subjects[name].to_numpy() for name in ("bias_score", "share_women"))
         line = share_regression(bias_scores, shares)
         lines = [
-            f"{row['measure']}: {interval(row)}, p = {row['p']:.2g} (Holm {row['p_holm']:.2g}), "
-            f"{row['n']} {row['unit']}"
+            f"{row['measure']}: {interval(row)}, {p_value(row['p'])}, by Holm "
+            f"{p_value(row['p_holm'])}, {row['n']} {row['unit']}"
             for row in table.to_dict("records")
         ]
         slope = bracketed(line.slope, line.low, line.high)
