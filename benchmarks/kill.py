@@ -1,12 +1,12 @@
 """A run that is killed again and again ends in the files of one that was left alone.
 
-``python benchmarks/kill.py [--n-runs 20] [--n-kills 10] [--workers N] [--seed 0] [--json]``
+``python benchmarks/kill.py [--n-kills 200] [--n-runs 20] [--workers N] [--seed 0] [--json]``
 
-Each run of the laboratory model is killed by SIGKILL ``n_kills`` times, and started again by the
-same command until it has ended: half of the kills at a random moment, half just before a change of
-the file system (a rename, a removal, a new folder) that is drawn at random. Then every file is
-compared with that of a run that was left alone, and the folder is searched for temporary files and
-locks. ``--workers`` gives the work to workers of Ray, and kills the driver.
+Runs of the laboratory model are killed by SIGKILL, ``n_kills`` times in all, and started again by
+the same command until they have ended: half of the kills at a random moment, half just before a
+change of the file system (a rename, a removal, a new folder) that is drawn at random. Then every
+file is compared with that of a run that was left alone, and the folder is searched for other files
+and locks. ``--workers`` gives the work to workers of Ray, and kills the driver.
 
 Processes are forks of this one, which has imported everything: a kill never falls into the start.
 """
@@ -133,8 +133,8 @@ def is_locked(run: Path) -> bool:
 
 
 @click.command()
-@click.option("--n-runs", default=20, show_default=True, help="Runs to kill.")
-@click.option("--n-kills", default=10, show_default=True, help="Kills of each run.")
+@click.option("--n-runs", default=20, show_default=True, help="Runs at least.")
+@click.option("--n-kills", default=200, show_default=True, help="Kills of all runs at least.")
 @click.option("--workers", type=int, help="Workers of Ray; without, one process.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
 @click.option("--keep", is_flag=True, help="Keep the folders if files differ.")
@@ -162,12 +162,14 @@ def main(
     seconds, n_changes = time.perf_counter() - begun, changes.total()
     expected, found = hashes(whole), Counter({"runs": 0, "kills": 0, "starts": 0})
     wrong: dict[str, list[str]] = {}
-    for number in range(n_runs):
-        run, command = begin(str(number))
+    n_each = -(-n_kills // n_runs)
+    while found["runs"] < n_runs or found["kills"] < n_kills:
+        number = str(found["runs"])
+        run, command = begin(number)
         lines: list[str] = []
-        for kill in range(n_kills + 1):
+        for kill in range(n_each + 1):
             # On average, the kills are spread over all of the work.
-            share, is_last = rng.uniform(0, 2 / (n_kills + 1)), kill == n_kills
+            share, is_last = rng.uniform(0, 2 / (n_each + 1)), kill == n_each
             before = int(share * n_changes) if kill % 2 and not is_last else None
             limit = None if before is not None or is_last else share * seconds
             code = Attempt(command + ray, before).end(limit)
@@ -183,7 +185,7 @@ def main(
         found["runs"] += 1
         click.echo(f"{dict(found)}: {lines or 'equal'}", err=True)
         if lines:
-            wrong[str(number)] = lines[:20]
+            wrong[number] = lines[:20]
         else:
             shutil.rmtree(run.parent)
     result = {**found, "files": len(expected), "seconds_alone": round(seconds, 1), "wrong": wrong}

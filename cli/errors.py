@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cli import exit_code
 from cli.help import GroupedCommands
 from probe import __version__
 from probe.errors import OptionError, ProbeError
@@ -70,9 +71,9 @@ class OneLineErrors(GroupedCommands):
                 _print_traceback()
             _print_line(f"error: {error}")
             ctx.exit(2 if isinstance(error, OptionError) else 1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             _print_line("Interrupted. Run the same command again to resume.")
-            ctx.exit(130)
+            ctx.exit(exit_code(error))
         except RecursionError:
             _print_line("error: a file is nested too deeply; needed one of fewer levels")
             ctx.exit(1)
