@@ -34,6 +34,7 @@ REMAKE = "delete it and run the stage that writes it"
 _TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.+")
 _ABANDONED = 24 * 3600.0  # seconds without a write that make an orphan of another host's file
 _writing: set[str] = set()  # names of the temporary files that this process is writing
+_locked: dict[Path, tuple[int, int] | None] = {}  # folders that this process has locked
 
 _UNPRINTABLE = re.compile(
     r"[^\n\t -~\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -53,10 +54,16 @@ def atomic(path: Path | str) -> Iterator[Path]:
     Raises
     ------
     ArtifactError
-        If the disk is full, the folder is read-only, or ``path`` is a folder. An earlier file at
-        ``path`` stays unchanged.
+        If the disk is full, the folder is read-only or was moved while this process has its lock,
+        or ``path`` is a folder. An earlier file at ``path`` stays unchanged.
     """
     path = Path(path)
+    for folder, identity in list(_locked.items()):
+        if _identity(folder) != identity and path.absolute().is_relative_to(folder):
+            raise ArtifactError(
+                f"{folder} was moved while it was in use; move it back, or run the same command on "
+                "its new name to resume"
+            )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -103,9 +110,10 @@ def remove_orphans(folder: Path | str) -> None:
     Temporary files of live processes stay. Whether a process of another host lives cannot be
     known here: its files are removed when they have not been written to for a day.
     """
-    for path in Path(folder).rglob(".tmp-*"):
-        if _is_orphan(path):
-            path.unlink(missing_ok=True)
+    for above, _, names in os.walk(folder):  # unlike `rglob`, it allows folders to be removed
+        for path in (Path(above, name) for name in names if name.startswith(".tmp-")):
+            if _is_orphan(path):
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -132,9 +140,11 @@ def exclusive(folder: Path | str) -> Iterator[None]:
         raise ArtifactError(f"{folder} is a file; needed a folder: choose another place") from error
     except OSError as error:
         raise _unwritable(folder, error) from error
+    _locked[folder.absolute()] = _identity(folder)
     try:
         yield
     finally:
+        del _locked[folder.absolute()]
         lock.release()
 
 
@@ -219,6 +229,13 @@ def harmless(text: str) -> str:
     OWASP, *CSV Injection*.
     """
     return f"'{text}" if text.lstrip(" ")[:1] in tuple("=+-@\t\r") else text
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder this is, whatever its name."""
+    with contextlib.suppress(OSError):
+        return (found := folder.stat()).st_dev, found.st_ino
+    return None
 
 
 def _finite(text: str) -> float:

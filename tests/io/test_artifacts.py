@@ -268,6 +268,14 @@ def test_a_folder_in_the_place_of_the_file_or_a_file_in_that_of_the_folder_is_na
 # One at a time
 
 
+def test_a_folder_that_is_moved_while_it_is_in_use_is_not_made_again(tmp_path):
+    with exclusive(tmp_path / "run"):
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        with pytest.raises(ArtifactError, match="run was moved while it was in use; move it back"):
+            write_json(tmp_path / "run" / "images" / "a.json", DATA, PROVENANCE)
+    assert names(tmp_path) == ["elsewhere"]
+
+
 def test_a_second_holder_is_refused_at_once_and_the_folder_is_free_afterwards(tmp_path):
     with exclusive(tmp_path):
         with pytest.raises(BusyError, match=f"{tmp_path} is in use"), exclusive(tmp_path):
