@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import textwrap
@@ -109,12 +110,12 @@ def write_figure(
 
 def write_image(path: Path, figure: Figure, provenance: Provenance) -> None:
     """Write a figure alone, in the format of the suffix, with its provenance as metadata."""
+    content, kind = io.BytesIO(), path.suffix[1:]  # on a full disk, matplotlib raises of its own
+    plate: dict[str, Any] = {"facecolor": "none"} if kind == "svg" else {}
+    figure.savefig(content, format=kind, metadata=_metadata(path, provenance), **plate)
+    drawn = content.getvalue()
     with atomic(path) as temporary:
-        is_svg = path.suffix == ".svg"
-        plate: dict[str, Any] = {"facecolor": "none"} if is_svg else {}
-        figure.savefig(temporary, metadata=_metadata(path, provenance), **plate)
-        if is_svg:
-            temporary.write_text(_themed(temporary.read_text("utf-8")), "utf-8")
+        temporary.write_bytes(_themed(drawn.decode()).encode() if kind == "svg" else drawn)
 
 
 def write_table_figure(

@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -10,15 +11,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from figures.drawing import build, draw
+from figures.drawing import FORMATS, build, draw, write_image
 from figures.registry import all_figures
 from figures.sources import RunFiles
 from figures.style import COLUMN
 from probe.errors import ArtifactError, StageError
-from probe.io.artifacts import hash_file
+from probe.io.artifacts import Provenance, hash_file
 
 ROOT = Path(__file__).parents[2]
 FIGURES = all_figures()
@@ -29,6 +31,20 @@ QUICK = ("bias_score", "gate_confusion")
 def drawn(drawn_run: Path, tmp_path: Path) -> Path:
     """A copy of the drawn run, to be changed."""
     return Path(shutil.copytree(drawn_run, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_full_disk_is_one_line_in_every_format(tmp_path, suffix):
+    figure, made = Figure(), Provenance("figure", "m", "r", None, "h")
+    figure.subplots().set_title("a letter is embedded")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, unlimited[1]))
+    try:
+        with pytest.raises(ArtifactError, match="free some space and run the same command again"):
+            write_image(tmp_path / f"a.{suffix}", figure, made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", FIGURES)
