@@ -10,6 +10,7 @@ from typing import Any
 from probe.errors import ModelError
 from probe.images.models.lookup import family_of
 from probe.images.models.model import FAMILIES, ImageModel
+from probe.images.models.stable_diffusion import StableDiffusion
 from probe.text.checkpoints import read_config, read_index, refuse_pickle, resolve_model
 
 SETTINGS = "generation.json"
@@ -95,6 +96,16 @@ def _takes_prompts(class_name: str) -> bool:
     kind = getattr(diffusers, class_name, None) if class_name.endswith("Pipeline") else None
     taken = inspect.signature(kind.__call__).parameters if kind is not None else {}
     return "prompt" in taken and "generator" in taken
+
+
+def check_unet(folder: Path, what: str, instead: str) -> None:
+    """Refuse a model whose U-Net is not conditioned by the states of one text encoder alone."""
+    name = declared_name(folder / INDEX, "_class_name")
+    family = family_of(name)
+    if not (issubclass(family, StableDiffusion) if family else name in FAMILIES):
+        raise ModelError(
+            f"{what} needs Stable Diffusion v1.x or v2.x; {folder} is a {name}: {instead}"
+        )
 
 
 def declared_name(path: Path, key: str) -> str:

@@ -16,7 +16,7 @@ from probe.text.captions.mentions import Text, mentions
 from probe.text.captions.rewriting import is_participle
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GenderWords
 from probe.text.encoder import TextEncoder
-from probe.text.encoding.tokenization import prepared
+from probe.text.encoding.tokenization import prepared, rows_together
 
 TOKEN = "<bias>"
 N_TOKENS = 3072
@@ -138,7 +138,12 @@ class SpecialToken:
 
     def _n_tokens_before(self, encoder: TextEncoder, prompts: Sequence[str]) -> list[int]:
         heads = [prompt[: self.place(prompt)].rstrip() for prompt in prompts]
-        plain = ["a", *prepared(heads, lowercase=encoder.conditioning.lowercase)]
+        heads = prepared(heads, lowercase=encoder.conditioning.lowercase)
+        if start := encoder.conditioning.instruction:
+            n_hidden = len(encoder.tokenizer(start).input_ids) - 2
+            ids = encoder.tokenizer([start + head for head in heads]).input_ids
+            return [min(len(head) - n_hidden, encoder.max_tokens - 2) for head in ids]
+        plain = ["a", *heads]
         ids = encoder.tokenizer(plain, add_special_tokens=False).input_ids
         n_start = encoder.tokenizer("a").input_ids.index(ids[0][0])  # T5 has no start token
         return [min(n_start + len(head), encoder.max_tokens - 2) for head in ids[1:]]
@@ -154,10 +159,13 @@ class SpecialToken:
             with self._inserted(encoder, places):
                 return encoder.forward_ids(ids)
 
-        n_rows = max(1, N_TOKENS // ids.shape[1])
-        if len(ids) <= n_rows or not torch.is_grad_enabled():
+        has_gradients, n_tokens = torch.is_grad_enabled(), ids.shape[1]
+        n_rows = max(1, N_TOKENS // n_tokens) if has_gradients else rows_together(n_tokens)
+        if len(ids) <= n_rows:
             return encode(ids, places)
         parts = zip(ids.split(n_rows), places.split(n_rows), strict=True)
+        if not has_gradients:
+            return torch.cat([encode(*part) for part in parts])
         return torch.cat([checkpoint(encode, *part, use_reentrant=False) for part in parts])
 
     def encode(self, encoder: TextEncoder, prompts: Sequence[str]) -> torch.Tensor:

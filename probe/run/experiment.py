@@ -156,7 +156,7 @@ class Experiment:
 
         band = Band(low, high)
         with locked(self.folder):
-            require(self._run, "evaluate", ("embed",) if side == "base" else ("train",))
+            require(self._run, "evaluate", () if side == "base" else ("train",))
             return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
 
     def visualize(self, draw: Draw) -> Outcome:

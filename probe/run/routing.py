@@ -10,7 +10,7 @@ import numpy as np
 from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
-from probe.moesd.router import SERVED, Router
+from probe.moesd.router import PREDICTED, SERVED, Router
 from probe.moesd.targets import Target
 from probe.run.files import MOESD
 from probe.run.folder import Run
@@ -54,6 +54,10 @@ def router_in_use(run: Run) -> Router:
 def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     """Build the intervention of a correction with the router of a run's settings."""
     routed = replace(moesd, router=router_of(run, moesd.router))
+    if (kind := routed.router.kind) in PREDICTED:
+        from probe.images.pipelines import check_unet
+
+        check_unet(run.model_folder, f"the routing {kind}", "choose bernoulli or stratified")
     return routed.intervention(pipeline, guidance_scale=run.config.generate.guidance_scale)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,16 @@ from probe.text.encoding.conditioning import (
     known_conditioning,
 )
 from probe.text.encoding.layers import (
-    after,
     check_layer,
-    find_final_norm,
-    find_layers,
     layer_states,
+    pooled_output,
 )
 from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.tokenization import (
     batches_by_length,
     distinct_prompts,
     pad_ids,
+    rows_together,
     token_limit,
 )
 from probe.text.loading import find_device, load_parts
@@ -80,6 +80,7 @@ class TextEncoder:
         self.device = find_device(device)
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer
+        tokenizer.padding_side = "right"  # that of some decoder-only models is the left
         self.n_features = int(model.config.hidden_size)
         self.max_tokens = token_limit(model, tokenizer, self.conditioning.max_tokens)
         self.is_causal = isinstance(model, CLIPTextModel | CLIPTextModelWithProjection)
@@ -150,13 +151,15 @@ class TextEncoder:
             If a prompt is empty or is no text, or ``prompts`` is one string.
         """
         check_prompts(prompts)
-        return pad_ids(
+        ids = pad_ids(
             self.tokenizer,
             prompts,
-            max_tokens=self.max_tokens,
+            max_tokens=self.max_tokens + len(self._instruction),
             lowercase=self.conditioning.lowercase,
             id=self.id,
+            start=self.conditioning.instruction,
         )
+        return _without(ids, len(self._instruction))
 
     @torch.no_grad()
     def states(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
@@ -173,6 +176,7 @@ class TextEncoder:
         ids = self.tokenize(distinct)
         if not len(ids):
             return torch.empty(0, self.max_tokens, self.n_features, device=self.device)
+        batch_size = min(batch_size, rows_together(ids.shape[1]))
         states = torch.cat([self.forward_ids(batch) for batch in ids.split(batch_size)])
         return states if len(states) == len(prompts) else states[rows]
 
@@ -183,14 +187,27 @@ class TextEncoder:
         -------
         float32 Tensor of shape (n_prompts, n_tokens, n_features)
         """
-        input_ids = input_ids.to(self.device)
-        return layer_states(
+        input_ids, n_hidden = input_ids.to(self.device), len(self._instruction)
+        if n_hidden:
+            hidden = torch.tensor(self._instruction, device=self.device).expand(len(input_ids), -1)
+            input_ids = torch.cat([input_ids[:, :1], hidden, input_ids[:, 1:]], dim=1)
+        states = layer_states(
             self.model,
             input_ids,
             self.prompt_mask(input_ids) if self.conditioning.masked else None,
             layer=self.conditioning.layer,
             final_norm=self.conditioning.final_norm,
         )
+        return _without(states, n_hidden)
+
+    @cached_property
+    def _instruction(self) -> list[int]:
+        """Token ids of the instruction, without the first and the last.
+
+        The last may merge with the beginning of the prompt, as in diffusers' pipeline of Sana.
+        """
+        text = self.conditioning.instruction
+        return list(self.tokenizer(text).input_ids[1:-1]) if text else []
 
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt, as `Conditioning.pooling` says.
@@ -218,6 +235,8 @@ class TextEncoder:
             return (states * weights).sum(dim=1) / weights.sum(dim=1)
         if pooling == "last":
             return states[:, -1]
+        if pooling == "last_token":
+            return states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
         if pooling == "end":
             mask = (input_ids == self.tokenizer.eos_token_id).int()
             if not bool(mask.any(dim=1).all()):
@@ -226,22 +245,15 @@ class TextEncoder:
 
     @torch.no_grad()
     def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Compute CLIP's pooled output from states, as its remaining layers do.
+        """Compute CLIP's pooled output from `states`, by the layers after theirs.
 
-        ``states`` are of shape (n_prompts, max_tokens, n_features), as `states` returns them, and
-        ``input_ids`` of (n_prompts, max_tokens). The result is ``text_embeds``, or
-        ``pooler_output`` of an encoder without a projection.
+        ``states`` are of shape (n_prompts, max_tokens, n_features), ``input_ids`` of (n_prompts,
+        max_tokens). It is ``text_embeds``, or ``pooler_output`` of an encoder without projection.
         """
-        layer, final_norm = self.conditioning.layer, self.conditioning.final_norm
-        norm = find_final_norm(self.model) if final_norm else None
-        at = find_layers(self.model)[layer] if norm is None else norm
-        handle = after(at, states.to)
-        try:
-            output = self.model(input_ids.to(self.device))
-        finally:
-            handle.remove()
-        pooled: torch.Tensor | None = output.get("text_embeds")
-        return output["pooler_output"] if pooled is None else pooled
+        conditioning, ids = self.conditioning, input_ids.to(self.device)
+        return pooled_output(
+            self.model, ids, states, layer=conditioning.layer, final_norm=conditioning.final_norm
+        )
 
     @torch.no_grad()
     def embed(
@@ -281,7 +293,7 @@ class TextEncoder:
             vectors = nn.functional.normalize(pooled, dim=1).cpu().numpy()
         else:
             vectors = np.empty((len(ids), self.n_features), dtype=np.float32)
-            n_done = 0
+            n_done, batch_size = 0, min(batch_size, rows_together(n_tokens.max(initial=1)))
             for rows in batches_by_length(n_tokens, batch_size):
                 batch = ids[rows, : n_tokens[rows].max()]
                 pooled = self.pool(self.forward_ids(batch), batch)
@@ -318,3 +330,8 @@ class TextEncoder:
             return torch.ne(ids, pad).long()
         is_end = torch.eq(ids, end).long()
         return torch.eq(is_end.cumsum(dim=1), is_end).long()
+
+
+def _without(tokens: torch.Tensor, n_hidden: int) -> torch.Tensor:
+    """Leave out the tokens of an instruction, which follow the first."""
+    return torch.cat([tokens[:, :1], tokens[:, 1 + n_hidden :]], dim=1) if n_hidden else tokens

@@ -13,6 +13,7 @@ from transformers.utils import logging
 from probe.errors import ModelError, OptionError
 from probe.io.files import one_line
 from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
+from probe.text.encoding.conditioning import DECODERS
 
 # Families that AutoModelForTextEncoding does not open, or not by the configuration of a whole CLIP.
 _CLASSES = {
@@ -106,7 +107,8 @@ def _find(folder: Path, slot: str) -> tuple[Path, Path, str]:
     if _PROJECTED in (config.get("architectures") or ()):
         return folder, folder, _PROJECTED
     family = str(config.get("model_type"))
-    return folder, folder, _CLASSES.get(family, "AutoModelForTextEncoding")
+    default = "AutoModel" if family in DECODERS else "AutoModelForTextEncoding"
+    return folder, folder, _CLASSES.get(family, default)
 
 
 def _check_reader(words: Path) -> None:

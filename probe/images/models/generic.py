@@ -50,8 +50,8 @@ class Function(ImageModel):
         """Refuse a correction."""
         raise ModelError(
             f"how a text encoder of {self._name} reaches its images is not known, so that nothing "
-            "can be corrected; audit the base model (`moesd-probe audit RUN --side base`), or "
-            "register its family: probe.images.models.model.FAMILIES"
+            "can be corrected; audit them as they are: `moesd-probe audit RUN --sequential 0.4 0.6 "
+            "--side base`, or register its family: probe.images.models.model.FAMILIES"
         )
 
     def denoise(

@@ -102,7 +102,9 @@ class Bench:
     def material(self, name: str) -> Material:
         """What a method may learn from; its trial images are in its own folder."""
         from probe.baselines.method import Material
+        from probe.images.pipelines import check_unet
 
+        check_unet(self.run.model_folder, f"the method {name}", "compare with `--only moesd`")
         prompts = training_prompts(self.run)
         return Material(
             encoder=self.encoder,

@@ -45,6 +45,10 @@ class Train(Stage):
         with locked(run.folder, is_shared=True), distributed.first_before_others():
             return {**settings, "examples": keep_examples(run, Path(given))}
 
+    def check(self, run: Run) -> None:
+        """Refuse an objective on images for a model whose denoiser it cannot train."""
+        _check_denoiser(run)
+
     def stale(self, run: Run) -> str | None:
         """Look at every file, and whether the map shows the corrected prompts."""
         made_from = self.made_from(run)
@@ -126,6 +130,7 @@ def train_correction(
     from probe.run.images import make_examples, training_prompts
     from probe.run.routing import counterfactuals_of
 
+    _check_denoiser(run)
     config = run.config.train
     direction, projection = read_direction(run)
     examples = None
@@ -148,6 +153,14 @@ def train_correction(
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
     )
+
+
+def _check_denoiser(run: Run) -> None:
+    from probe.images.pipelines import check_unet
+
+    if run.config.train.needs_image_model:
+        instead = "choose the objective counterfactual or latent, with side text"
+        check_unet(run.model_folder, f"the objective {run.config.train.objective}", instead)
 
 
 def _lessons() -> list[str]:

@@ -1,14 +1,21 @@
 """Which states of a text encoder condition the image model, by pipeline class and encoder."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from probe.errors import ModelError
-from probe.text.checkpoints import choose_encoder, model_revision, read_config
+from probe.io.files import hash_parts
+from probe.text.checkpoints import (
+    choose_encoder,
+    model_revision,
+    read_config,
+    text_encoders,
+)
 
-Pooling = Literal["end", "mean", "first", "last"]
+Pooling = Literal["end", "mean", "first", "last", "last_token"]
 Given = Literal["states", "pooled", "both"]
 
 
@@ -28,13 +35,16 @@ class Conditioning:
     pooling: Pooling = "end"
     """The vector of the prompt in `TextEncoder.embed`: ``"end"``, the state at the first
     end-of-text token; ``"mean"``, the mean over the prompt without padding; ``"first"``, the
-    state at the first token (BERT's [CLS]); ``"last"``, that at the last position, even padding."""
+    state at the first token (BERT's [CLS]); ``"last"``, that at the last position, even padding;
+    ``"last_token"``, that at the last token of the prompt (decoder-only models)."""
     max_tokens: int | None = None
     """Length to which prompts are padded and cut; None is the tokenizer's own limit."""
     masked: bool = False
     """Whether the padding is hidden from the prompt by an attention mask."""
     lowercase: bool = False
     """Whether prompts are lowercased and stripped before they are tokenized."""
+    instruction: str = ""
+    """Text that is read before every prompt; its states but the first and the last are left out."""
     gives: Given = "states"
     """Input of the image model: the states, one pooled vector a prompt, or both."""
 
@@ -55,6 +65,7 @@ _PROJECTED = replace(_PENULTIMATE, gives="both")
 _PADDED = Conditioning(pooling="mean")
 _WORDS = Conditioning(pooling="mean", masked=True)
 _CAPTION = replace(_WORDS, lowercase=True)
+_DECODER = Conditioning(pooling="last_token", masked=True)
 
 # Each row restates `encode_prompt` of its classes in diffusers (clean_caption=False, the default).
 _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
@@ -91,6 +102,10 @@ _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
     },
     ("PixArtAlphaPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=120)},
     ("PixArtSigmaPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=300)},
+    # A Gemma 2, with the instruction of `_instruction`.
+    ("SanaPipeline",): {
+        "text_encoder": replace(_DECODER, lowercase=True, max_tokens=300),
+    },
     ("IFPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=77)},
     # A BERT and a T5.
     ("HunyuanDiTPipeline",): {
@@ -103,6 +118,9 @@ KNOWN: Mapping[str, Mapping[str, Conditioning]] = {
 }
 """Pipeline class -> text encoder -> its conditioning."""
 
+DECODERS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3")
+"""Decoder-only language models, by the model_type of their configuration."""
+
 # A text encoder alone, by the model_type of its configuration; all others are `_WORDS`.
 _ALONE = {
     "clip": _LAST,
@@ -113,6 +131,7 @@ _ALONE = {
         ("siglip", "siglip_text_model", "siglip2", "siglip2_text_model"),
         Conditioning(pooling="last"),
     ),
+    **dict.fromkeys(DECODERS, _DECODER),
 }
 
 # Name in 1_Pooling/config.json of a sentence-transformers folder -> our name.
@@ -128,10 +147,11 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
     if slot := choose_encoder(folder, encoder):
         name = str(read_config(folder / "model_index.json").get("_class_name"))
         if slot in (rows := KNOWN.get(name, {})):
-            return rows[slot]
+            return replace(rows[slot], instruction=_instruction(name))
         raise ModelError(
             f"{folder} is a {name}, whose conditioning by {slot} is unknown; give it with "
-            "TextEncoder.load(..., conditioning=Conditioning(...)); known are "
+            "TextEncoder.load(..., conditioning=Conditioning(...)), or audit its images as they "
+            "are: `moesd-probe audit RUN --sequential 0.4 0.6 --side base`; known are "
             f"{', '.join(names[0] for names in _PIPELINES)} and their variants"
         )
     alone = family_conditioning(str(read_config(folder / "config.json").get("model_type")))
@@ -153,7 +173,10 @@ def encoder_revision(
     It is the `model_revision` of the folder, with a suffix for another text encoder than the first
     and for every setting that differs from the known one: ``"1c3f...+text_encoder_2+layer=-1"``.
     """
-    slot, revision = choose_encoder(folder, encoder), model_revision(folder)
+    revision = model_revision(folder)
+    if encoder is None and (folder / "model_index.json").is_file() and not text_encoders(folder):
+        return revision  # a model that is only called
+    slot = choose_encoder(folder, encoder)
     if slot != choose_encoder(folder):
         revision += f"+{slot}"
     if conditioning is not None:
@@ -163,8 +186,18 @@ def encoder_revision(
             ours = asdict(Conditioning())
         for name, value in asdict(conditioning).items():
             if value != ours[name]:
-                revision += f"+{name}={value}"
+                revision += f"+{name}={hash_parts(value) if name == 'instruction' else value}"
     return revision
+
+
+def _instruction(pipeline: str) -> str:
+    """Read what a pipeline writes before every prompt: the default of its ``__call__``."""
+    if pipeline != "SanaPipeline":
+        return ""
+    from diffusers import SanaPipeline
+
+    call = inspect.signature(SanaPipeline.__call__).parameters
+    return "\n".join(call["complex_human_instruction"].default)
 
 
 def _sentence_pooling(path: Path) -> Pooling:

@@ -39,6 +39,21 @@ def layer_states(
     return states if norm is None else norm(states)
 
 
+def pooled_output(
+    model: Any, input_ids: torch.Tensor, states: torch.Tensor, *, layer: int, final_norm: bool
+) -> torch.Tensor:
+    """Compute CLIP's pooled output with given states in place of those of `layer_states`."""
+    norm = find_final_norm(model) if final_norm else None
+    at = find_layers(model)[layer] if norm is None else norm
+    handle = after(at, lambda computed: states.to(computed))
+    try:
+        output = model(input_ids)
+    finally:
+        handle.remove()
+    pooled: torch.Tensor | None = output.get("text_embeds")
+    return output["pooler_output"] if pooled is None else pooled
+
+
 def entering_states(
     model: Any,
     input_ids: torch.Tensor,
@@ -84,7 +99,7 @@ def find_final_norm(model: Any) -> nn.Module | None:
     """The normalisation after the last layer; None if each layer ends with one (BERT)."""
     for name, module in model.named_modules():
         path = name.split(".")
-        if path[-1] == "final_layer_norm" and not any(part.isdigit() for part in path):
+        if path[-1] in ("final_layer_norm", "norm") and not any(part.isdigit() for part in path):
             return module  # type: ignore[no-any-return]
     return None
 

@@ -27,10 +27,16 @@ def prepared(prompts: Sequence[str], *, lowercase: bool) -> list[str]:
 
 
 def pad_ids(
-    tokenizer: Any, prompts: Sequence[str], *, max_tokens: int, lowercase: bool, id: str
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    max_tokens: int,
+    lowercase: bool,
+    id: str,
+    start: str = "",
 ) -> torch.Tensor:
-    """Tokenize prompts to one length; see `TextEncoder.tokenize`."""
-    prompts = prepared(prompts, lowercase=lowercase)
+    """Tokenize prompts to one length, each after ``start``; see `TextEncoder.tokenize`."""
+    prompts = [start + prompt for prompt in prepared(prompts, lowercase=lowercase)]
     if not prompts:
         return torch.empty(0, max_tokens, dtype=torch.int64)
     if n_cut := _count_too_long(tokenizer, prompts, max_tokens):
@@ -62,6 +68,11 @@ def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[Indi
     order = np.argsort(n_tokens, kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+
+
+def rows_together(n_tokens: int) -> int:
+    """Prompts of this many tokens whose attention fits in memory at once: 1024 of CLIP's 77."""
+    return max(1, 1024 * 77**2 // max(1, n_tokens) ** 2)
 
 
 def _count_too_long(tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> int:
