@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch.nn.functional import normalize
 from transformers import MPNetConfig, MPNetModel, SiglipTextModel
 
@@ -57,6 +59,29 @@ def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole,
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
     apart = [encoder.embed([prompt])[0] for prompt in PROMPTS]
     np.testing.assert_allclose(apart, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Gemma2", "Qwen3"])
+def test_a_decoder_is_read_at_the_last_token_of_the_prompt(name, bert_tokenizer, tmp_path):
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 16}
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=len(bert_tokenizer), num_attention_heads=2, num_key_value_heads=1, **sizes
+    )
+    model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    model.save_pretrained(tmp_path)
+    bert_tokenizer.save_pretrained(tmp_path)
+    json_file = tmp_path / "tokenizer_config.json"
+    json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"padding_side": "left"}))
+    plain, told = TextEncoder.load(tmp_path), "a photo of a mechanic at work, "
+    conditioning = replace(plain.conditioning, instruction=told)
+    instructed = TextEncoder.load(tmp_path, conditioning=conditioning)
+    assert instructed.revision != plain.revision
+    for encoder, start in ((plain, ""), (instructed, told)):
+        for prompt, row in zip(PROMPTS, encoder.embed(PROMPTS), strict=True):
+            with torch.no_grad():
+                states = model.model(**bert_tokenizer(start + prompt, return_tensors="pt"))
+            last = normalize(states.last_hidden_state[:, -1])[0]
+            np.testing.assert_allclose(row, last, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ _PROJECTED = replace(_PENULTIMATE, gives="both")
 _PADDED = Conditioning(pooling="mean")
 _WORDS = Conditioning(pooling="mean", masked=True)
 _CAPTION = replace(_WORDS, lowercase=True)
-_DECODER = Conditioning(pooling="last_token", masked=True)
+_DECODER = Conditioning(pooling="last_token", masked=True, max_tokens=512)
 
 # Each row restates `encode_prompt` of its classes in diffusers (clean_caption=False, the default).
 _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
