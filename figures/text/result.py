@@ -131,7 +131,7 @@ def _effect(change: Found) -> str:
 
 def untouched(quality: Found) -> str:
     """Count the images that must not change and did not."""
-    names = {"explicit_changed": "explicit prompts", "non_person_changed": "things"}
+    names = {"explicit_changed": "explicit prompts", "non_person_changed": "objects"}
     texts = []
     for key, name in names.items():
         of = quality["failures"].get(key)

@@ -28,7 +28,7 @@ def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> 
     before, after = (counts.get(side, 0) for side in SIDES)
     attribute = quality["attribute"]
     kept = untouched(quality)
-    cost = f"Price: {'; '.join(price(quality))}." + (f" Unchanged: {kept}." if kept else "")
+    cost = f"Price: {'; '.join(price(quality))}." + (f" Untouched: {kept}." if kept else "")
     return [
         f"Before: of {n} occupations, {before} were drawn as (nearly) one {attribute}. "
         f"After: {after}.",

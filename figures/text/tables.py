@@ -13,7 +13,7 @@ from figures.text.sentences import (
     missing_faces,
     other_effects,
 )
-from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
+from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS, plural
 from probe.run.evaluation.measurement import SIDES
 from probe.run.evaluation.side_effects import MIN_SUBJECTS
 from probe.stats.notation import Scale, counted, interval, number, over, p_value, percent
@@ -81,7 +81,7 @@ def attribute_rows(quality: Found) -> list[tuple[list[str], Found]]:
     """Write the change of every share of the other attributes, each beside its figures."""
     rows = []
     for of in (quality.get("other_attributes") or {}).get("changes", ()):
-        among = f", among {of['within']}" if of["within"] else ""
+        among = f", among {plural(of['within'])}" if of["within"] else ""
         cells = [f"{of['attribute']}: {of['shown']}{among}", percent(of["before"])]
         cells += [percent(of["after"]), interval(of, 1, "points"), p_value(of["p_holm"]), sizes(of)]
         rows.append((cells, of))

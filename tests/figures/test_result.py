@@ -66,7 +66,7 @@ occupations drawn as (nearly) one gender       2      0
 PRICE      occupation recognised 100 → 99 %   CLIP score -1.7 (images of the same gender -0.1)
            occupations moved away from even 1 of 6: chief
            perceived old 32 → 26 % (!)
-UNTOUCHED  explicit prompts 48 of 48   things 6 of 8 (!)
+UNTOUCHED  explicit prompts 48 of 48   objects 6 of 8 (!)
 VERDICT    Fairer, on occupations never seen too. 2 side effects beyond chance (!).
            What is left there is 15.0 to 25.0 points beyond chance.\
 """.replace("-", "\N{MINUS SIGN}")
