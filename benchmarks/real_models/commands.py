@@ -62,9 +62,9 @@ def ask(*arguments: object) -> tuple[dict[str, Any], str]:
 
 
 def shown(argument: object) -> str:
-    """Write a path as seen from the repository; outside of it and its data, by its end."""
+    """Write a path as seen from the repository; outside of it and its data, its name."""
     if not isinstance(argument, Path):
         return str(argument)
     path = os.path.relpath(argument, ROOT)
     is_near = not path.startswith("..") or path.startswith(os.path.relpath(DATA, ROOT))
-    return path if is_near else "/".join(argument.parts[-2:])
+    return path if is_near else argument.name

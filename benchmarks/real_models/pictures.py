@@ -49,7 +49,7 @@ def measure(data: Path, folder: Path, *, gear: Path | None = None) -> Iterator[L
         elif classifier is None:
             yield Line.missing(PART, name, needed)
         else:
-            yield from _judge(name, pictures, str(classifier), folder)
+            yield from _judge(name, pictures, classifier, folder)
 
 
 def _people(labels: Path) -> Iterator[Line]:
@@ -63,10 +63,11 @@ def _people(labels: Path) -> Iterator[Line]:
     found, command = ask(*words, "--by", "setting")
     for pair in found["differences"]:
         about = f"{pair['second']} - {pair['first']}"
-        yield Line.of(PART, about, "MAD", pair, source=SOURCE, command=command)
+        more = {"source": SOURCE, "command": command, "unit": "occupations"}
+        yield Line.of(PART, about, "MAD", pair, **more)
 
 
-def _judge(name: str, pictures: Path, classifier: str, folder: Path) -> Iterator[Line]:
+def _judge(name: str, pictures: Path, classifier: Path | str, folder: Path) -> Iterator[Line]:
     """Agreement with people, what the judge misses, and the shares corrected for its errors."""
     words = ("audit", "--images", pictures, "--classifier", classifier, "--attribute", "gender")
     page = folder / f"disagreements-{name}.html"
@@ -74,7 +75,9 @@ def _judge(name: str, pictures: Path, classifier: str, folder: Path) -> Iterator
     more = {"source": SOURCE, "command": command}
     rows = [row for row in found["agreement"]["rows"] if row["of"] in ("all", *VALUES)]
     selection = Selection(by=("model", "setting"), renamed={"females": "woman"}, is_strict=False)
-    judge = label_folder(pictures, classifier=classifier, attribute="gender", selection=selection)
+    judge = label_folder(
+        pictures, classifier=str(classifier), attribute="gender", selection=selection
+    )
     pairs = pair_labels(judge, read_people(pictures, "gender", selection), "gender")
     for model, of in pairs.groupby(pairs["group"].str.split(", ").str[0]):
         rows.append({**measure_agreement(of)["rows"][0], "of": model})
