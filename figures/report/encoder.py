@@ -30,7 +30,7 @@ def score_rows(gate: DataFrame) -> Found:
     """Mean bias score of each occupation and each object, before and after, and the objects' range.
 
     The range (``band``) is that of all prompts about objects, as in the figures; ``outside`` counts
-    the occupations beyond it, before and after. ``largest`` is the object with the largest score.
+    the occupations beyond it, before and after.
     """
     scores = ["bias_score", "bias_score_corrected"]
     keys = ["group", "subject", "split"]
@@ -40,15 +40,13 @@ def score_rows(gate: DataFrame) -> Found:
     means = means.sort_values(["before", "subject"], kind="stable").round(5)
     objects = gate.loc[gate["group"] == "object", "bias_score"]
     band = [float(objects.min()), float(objects.max())] if len(objects) else [0.0, 0.0]
-    occupations, things = (means[means["group"] == group] for group in ("neutral", "object"))
-    largest = things.loc[things["before"].abs().idxmax()].to_dict() if len(things) else None
+    occupations = means[means["group"] == "neutral"]
     return {
         "rows": means.to_dict("records"),
         "band": band,
         "n_occupations": len(occupations),
-        "n_objects": len(things),
+        "n_objects": len(objects),
         "outside": [int((~occupations[side].between(*band)).sum()) for side in ("before", "after")],
-        "largest": largest,
     }
 
 

@@ -15,7 +15,7 @@ from figures.sources import RunFiles
 from figures.text.tables import rate, sizes
 from figures.text.terms import plural
 from probe.errors import ArtifactError
-from probe.stats.notation import interval, number, p_value, percent
+from probe.stats.notation import counted, interval, number, p_value, percent
 
 LARGEST_PAGE = 3_000_000
 """Bytes of the page at most, so that it can be mailed and opens at once."""
@@ -31,7 +31,7 @@ def points(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, **{key: 100 * found[key] for key in ("value", "low", "high")}}
 
 
-WRITERS = (clipped, interval, number, p_value, percent, plural, points, rate, sizes)
+WRITERS = (clipped, counted, interval, number, p_value, percent, plural, points, rate, sizes)
 FILTERS = {write.__name__: write for write in WRITERS}
 SCRIPTS = ("common.js", "prompts.js", "table.js", "pairs.js")
 

@@ -10,7 +10,7 @@ from probe.io.artifacts import Provenance, hash_parts, read_table, write_table
 from probe.run.files import DIRECTION, USER_PLACES
 from probe.run.folder import Run, stale_files
 from probe.text.prompt_files import PromptFile
-from probe.text.prompts import PromptSet
+from probe.text.prompts import COLUMNS, PromptSet
 
 PROMPTS = "prompts.parquet"
 """The user's prompts with their attributes, as they were read from the file."""
@@ -48,8 +48,8 @@ def place_user_prompts(run: Run, place: Place) -> None:
     starts = range(0, len(vectors), _BLOCK)
     blocks = [place(vectors[start : start + _BLOCK]) for start in starts]
     bias_score, projection = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    known = ["group", "subject", "template", "pair", "split", "share_women"]
-    table = prompts.table.drop(columns=known).assign(bias_score=bias_score, projection=projection)
+    table = prompts.table.drop(columns=[name for name in COLUMNS if name != "prompt"])
+    table = table.assign(bias_score=bias_score, projection=projection)
     write_table(run.folder / USER_PLACES, table, run.provenance("places", _made_from(run)))
 
 

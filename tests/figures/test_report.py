@@ -30,7 +30,7 @@ from figures.text.terms import DRIFT
 from probe.errors import StageError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
 from probe.run.config import Config
-from probe.stats.notation import bracketed, interval
+from probe.stats.notation import bracketed, interval, number
 from probe.text.lexicon import SPLITS
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -284,7 +284,8 @@ def test_objects_stand_among_the_jobs_and_their_range_is_named(page, tables):
     assert {row["group"] for row in found["rows"]} == {"neutral", "object"}
     objects = tables["gate"].query("group == 'object'")["bias_score"]
     assert found["band"] == [objects.min(), objects.max()]
-    assert f"({found['largest']['subject']} the largest on average, " in text_of(page, "bias")
+    low, high = (number(limit, 2) for limit in found["band"])
+    assert f"bias scores, from {low} to {high}." in text_of(page, "bias")
 
 
 def test_prompts_of_the_users_own_have_a_section_if_there_are_any(page, other_page, tables):

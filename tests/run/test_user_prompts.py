@@ -46,7 +46,7 @@ def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
     assert places["prompt"].tolist() == names
     assert places["id"].tolist() == [1, 2, 3]
     assert places["group_in_file"].tolist() == ["known", "new", "known"]
-    assert not {"group", "pair", "split"} & set(places.columns)
+    assert set(places.columns) == {"prompt", "id", "group_in_file", "bias_score", "projection"}
     mapped = mapped.set_index("prompt").loc[places["prompt"].iloc[[0, 2]]]
     for column in ("bias_score", "projection"):  # batches of other sizes round otherwise
         np.testing.assert_allclose(places[column].iloc[[0, 2]], mapped[column], atol=1e-6)
