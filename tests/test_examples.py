@@ -30,6 +30,16 @@ def cost(lexicon, n_images, config):
     return [n, n_neutral, flops / 1e15, flops / 50e12 / 3600, 2 * n * 0.45e-3]
 
 
+def test_the_example_of_sdxl_differs_in_model_encoder_and_recipe_alone(tmp_path):
+    shutil.copyfile(ROOT / "examples" / "sdxl.toml", tmp_path / FILE)
+    config = Config.read(tmp_path)
+    shutil.copyfile(ROOT / "examples" / "sd15.toml", tmp_path / FILE)
+    of_v1 = Config.read(tmp_path)
+    assert (config.generate, config.evaluate) == (of_v1.generate, of_v1.evaluate)
+    assert config.train.recipe == "recommended"
+    assert config.embed.encoder == "text_encoder_2"
+
+
 def test_the_example_is_the_configuration_of_a_run_and_costs_what_the_page_says(tmp_path):
     shutil.copyfile(ROOT / "examples" / "sd15.toml", tmp_path / FILE)
     config = Config.read(tmp_path)
