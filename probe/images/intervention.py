@@ -42,6 +42,9 @@ class Source(Protocol):
     def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
         """Tokenize prompts, (n_prompts, max_tokens), with the tokens that the method inserts."""
 
+    def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """Compute the pooled output from states; see `TextEncoder.project`."""
+
 
 class Intervention:
     """Base class of methods; itself the base model.
@@ -127,7 +130,7 @@ def corrected(
     ids = source.input_ids([prompts[row] for row in rows.tolist()])
     if place.pooled is not None:
         pooled = tensors["pooled_prompt_embeds"] = given.tensors["pooled_prompt_embeds"].clone()
-        pooled[rows, place.pooled] = source.encoder.project(after[rows], ids).to(pooled)
+        pooled[rows, place.pooled] = source.project(after[rows], ids).to(pooled)
     if place.mask:
         mask = tensors[place.mask] = given.tensors[place.mask].clone()
         mask[rows] = source.encoder.prompt_mask(ids).to(mask)

@@ -86,6 +86,10 @@ class Correction:
         """Tokenize prompts with a placeholder for the special token, (n_prompts, max_tokens)."""
         return self.token.input_ids(self.encoder, prompts)[0]
 
+    def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """Compute the pooled output from states, as `TextEncoder.project` does."""
+        return self.encoder.project(states, input_ids)
+
     def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
         """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
         return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))

@@ -195,7 +195,10 @@ class MoESD(Correction):
         """
         folder = Path(folder)
         config, provenance = read_json(folder / "config.json", kind="moesd")
-        encoder = TextEncoder.load(provenance.model) if encoder is None else encoder
+        if encoder is None:
+            parts = provenance.revision.split("+")
+            slot = next((part for part in parts if part.startswith("text_encoder")), None)
+            encoder = TextEncoder.load(provenance.model, encoder=slot)
         if encoder.revision != provenance.revision:
             raise ArtifactError(
                 f"{folder} was trained on {provenance.model!r} at {provenance.revision} but the "

@@ -4,6 +4,7 @@ import inspect
 import json
 import shutil
 import string
+from pathlib import Path
 
 import diffusers
 import numpy as np
@@ -342,10 +343,26 @@ def test_a_family_runs_from_its_prompts_to_a_report(
     after = apply(model, method, conditions, before)
     names = before.tensors
     assert {of for of in names if not torch.equal(names[of], after.tensors[of])} == given
-    outside = model.place(slot).read(before).numel() if STATES in given else 0
-    if outside:
+    if STATES in given:
         kept = after.tensors[STATES] == before.tensors[STATES]
-        assert int(kept.sum()) >= kept.numel() - outside
+        assert int(kept.sum()) >= kept.numel() - model.place(slot).read(before).numel()
+    if name == "flux-dev":
+        return  # whose images depend on no states of its CLIP
+    # A pipeline with the correction attached makes the same image.
+    [image] = attached(MoESD.load(run / "moesd"), model, row)
+    file = Image.open(run / "images" / "moesd" / row["file_name"])
+    np.testing.assert_allclose(np.asarray(image, float), np.asarray(file, float), atol=1.01)
+
+
+def attached(moesd, model, row):
+    with moesd.attach(model.pipeline) as pipeline:
+        return pipeline(
+            row["prompt"],
+            generator=torch.Generator().manual_seed(int(row["seed"])),
+            guidance_scale=generation_settings(Path(pipeline.name_or_path)).guidance_scale,
+            num_inference_steps=STEPS,
+            **model.calling,
+        ).images
 
 
 def edited(folder, path, **index):

@@ -153,7 +153,7 @@ def test_a_pipeline_whose_states_reach_no_picture_is_refused(bench):
         tokenizer_2=None,
         transformer=None,
     )
-    with pytest.raises(ModelError, match="no states of the first text encoder of a FluxPipeline"):
+    with pytest.raises(ModelError, match="no states of the text_encoder of a FluxPipeline"):
         bench.moesd.attach(flux)
 
 

@@ -1,0 +1,100 @@
+"""Whether a correction fits a pipeline: its text encoder, vocabulary and U-Net."""
+
+from typing import Any
+
+import torch
+
+from probe.errors import ModelError
+from probe.moesd.correction import Correction
+from probe.moesd.router import PREDICTED
+from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import KNOWN
+
+FIRST = "text_encoder"
+_TOLERANCE = 1e-2  # weights in half precision against the same in single
+
+
+def check_fit(pipeline: Any, correction: Correction) -> None:
+    """Refuse a pipeline that a correction was not trained for.
+
+    The token states of the text encoder that it was trained on must condition the images; that
+    encoder must have the width, vocabulary and weights of the one of the training, beside textual
+    inversions and LoRAs; and the experts in the U-Net must fit. A router that asks the denoiser for
+    shares needs the U-Net of Stable Diffusion v1 or v2.
+    """
+    name, slot = type(pipeline).__name__, correction.encoder.slot or FIRST
+    known = KNOWN.get(name, {}).get(slot)
+    encoder = getattr(pipeline, slot, None)
+    if known is not None and known.gives == "pooled":
+        raise ModelError(
+            f"no states of the {slot} of a {name} condition its images; needed a correction that "
+            "was trained on text_encoder_2, or a pipeline of Stable Diffusion v1.x, v2.x, XL or 3"
+        )
+    if encoder is None or not hasattr(pipeline, "encode_prompt"):
+        raise ModelError(
+            f"a {name} has no {slot} with encode_prompt; needed a text-to-image pipeline of "
+            "diffusers with all of its parts"
+        )
+    kind, unet = correction.router.kind, getattr(pipeline, "unet", None)
+    if kind in PREDICTED and (unet is None or unet.config.addition_embed_type):
+        raise ModelError(
+            f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
+            "needed a pipeline of Stable Diffusion v1.x or v2.x, or another router"
+        )
+    _check_encoder(encoder, correction)
+    _check_vocabulary(tokenizer_of(pipeline, correction.encoder), correction)
+    if correction.unet_experts is not None:
+        if (unet := getattr(pipeline, "unet", None)) is None:
+            raise ModelError(
+                f"a {name} has no U-Net but the correction has experts in one; train with side "
+                "'text' for this pipeline"
+            )
+        correction.unet_experts.check(unet)
+
+
+def _check_encoder(found: Any, correction: Correction) -> None:
+    needed = correction.encoder.model
+    for what in ("hidden_size", "num_hidden_layers"):
+        ours, theirs = (getattr(model.config, what, None) for model in (needed, found))
+        if ours != theirs:
+            raise ModelError(
+                f"the pipeline's text encoder has {what} {theirs} but the correction was trained "
+                f"on {correction.encoder.id!r} with {ours}; train it on this model"
+            )
+    tables = [model.get_input_embeddings() for model in (needed, found)]
+    n = min(table.num_embeddings for table in tables)
+    ours, theirs = (_rows(table, n) for table in tables)
+    is_same = ours.shape == theirs.shape and torch.allclose(
+        ours, theirs, rtol=_TOLERANCE, atol=_TOLERANCE / 10
+    )
+    if not is_same:
+        raise ModelError(
+            f"the pipeline's text encoder has other weights than {correction.encoder.id!r}, which "
+            "the correction was trained on; train it on this model"
+        )
+
+
+@torch.no_grad()
+def _rows(table: Any, n: int) -> torch.Tensor:
+    """Look up the first rows; the weight itself is empty while it is offloaded."""
+    rows: torch.Tensor = table(torch.arange(n, device=input_device(table.weight)))
+    return rows.float().cpu()
+
+
+def _check_vocabulary(tokenizer: Any, correction: Correction) -> None:
+    found, needed = tokenizer.get_vocab(), correction.encoder.tokenizer.get_vocab()
+    if other := [word for word, number in needed.items() if found.get(word) != number]:
+        raise ModelError(
+            f"the pipeline's vocabulary differs from that of {correction.encoder.id!r} in "
+            f"{len(other)} words such as {other[0]!r}; train the correction on this model"
+        )
+
+
+def tokenizer_of(pipeline: Any, trained: TextEncoder) -> Any:
+    """Return the tokenizer of the text encoder that a correction was trained on."""
+    return getattr(pipeline, (trained.slot or FIRST).replace("text_encoder", "tokenizer"))
+
+
+def input_device(weight: torch.Tensor) -> torch.device:
+    """Return the device for inputs of a weight; accelerate moves those of an offloaded one."""
+    return torch.device("cpu") if weight.is_meta else weight.device
