@@ -19,8 +19,7 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 _EPILOG = """\b
 Options: --version, --debug (show the traceback of an error), -h, --help
-Exit codes: 0 done, 1 error, 2 wrong usage, 3 check not passed, 130 Ctrl-C,
-143 SIGTERM
+Exit codes: 0 done, 1 error, 2 usage, 3 check failed, 130 Ctrl-C, 143 SIGTERM
 """
 
 

@@ -67,9 +67,8 @@ def subject_shares(
         chance_high=high / rows["n"],
         is_worse=far["end"] > far["start"] + 1e-9,
     ).rename_axis(index={"subject": "name"})
-    panels, splits = {}, [split for split in SPLITS if split in rows.index]
-    if n_shown and len(splits) > 2:
-        splits.remove("validation")
+    left_out = ["validation"] if n_shown else []  # there is room for two panels
+    panels, splits = {}, [of for of in SPLITS if of in rows.index and of not in left_out]
     for split in splits:
         own = rows.loc[split].reset_index().sort_values(["start", "name"])
         shown = own.iloc[spread_evenly(len(own), n_shown // len(splits) or len(own))]

@@ -52,9 +52,8 @@ def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
         with open_file(path) as image:
             width, height = image.size
             origin = json.loads(image.info.get("Description", "{}"))
-            source = _vector(path.with_suffix(".svg"), made_from) or as_webp(
-                image.convert("RGB"), quality=75, method=4
-            )
+            vector = _vector(path.with_suffix(".svg"), made_from)
+            source = vector or as_webp(image.convert("RGB"), quality=75, method=4)
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} is not an image of ours; run `moesd-probe visualize {files.run}` again"
