@@ -42,7 +42,7 @@ from probe.run.folder import Run, locked
 from probe.stats.resampling import Resampling
 from probe.text.lexicon import SPLITS
 
-LEFT_OUT = ("moesd", "moesd-mixture")  # the run's own correction is the recommended one
+LEFT_OUT = ("moesd",)  # the run's own correction is the recommended one
 WHOLE = (BASE, RECOMMENDED, PAPER)
 """Methods that have images of the training occupations too."""
 SAME_FOR_ALL = (BASE, ORACLE, "prompt-intervention", "fair-diffusion")

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,10 @@ import numpy as np
 import torch
 
 from probe.errors import ArtifactError
-from probe.io import distributed
-from probe.io.artifacts import Provenance, hash_parts, read_tensors, write_tensors
+from probe.io.artifacts import Provenance, read_tensors, write_tensors
 
 KIND = "training-state"
 _SCALARS = "scalars"
-_KEPT = "trajectories"
 
 
 @dataclass(frozen=True)
@@ -92,27 +90,6 @@ class Checkpoint:
         ended = time.monotonic()
         self._due = ended + (ended - begun) / self.share
 
-    def kept(
-        self, made_of: torch.Tensor, make: Callable[[], Mapping[str, torch.Tensor]]
-    ) -> dict[str, torch.Tensor]:
-        """Return tensors that the interrupted training has made of a weight; make them if none."""
-        inputs = self.provenance.made_from, repr(self.settings), made_of.detach().cpu().numpy()
-        made = replace(self.provenance, kind=_KEPT, made_from=hash_parts(*inputs))
-        if self._kept.exists():
-            arrays, found = read_tensors(self._kept, kind=_KEPT)
-            if found.made_from == made.made_from:
-                return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        tensors = dict(make())
-        if distributed.is_first():
-            arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-            write_tensors(self._kept, arrays, made)
-        return tensors
-
     def remove(self) -> None:
-        """Remove the files."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
-        self._kept.unlink(missing_ok=True)
-
-    @property
-    def _kept(self) -> Path:
-        return self.path.with_stem(f"{self.path.stem}-{_KEPT}")

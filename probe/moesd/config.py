@@ -90,9 +90,8 @@ class TrainConfig(Settings):
     objective: str = setting(
         "counterfactual",
         "Training objective: counterfactual (each expert produces one gender, without an image "
-        "model and for every routing but top1), latent, diffusion, both in turn, noise (the "
-        "paper's, with the token), or mixture (each expert balances the shares that the denoiser "
-        "predicts).",
+        "model and for every routing but top1), latent, diffusion, both in turn, or noise "
+        "(the paper's, with the token).",
         choices=OBJECTIVES,
     )
     n_examples: int = setting(
@@ -161,12 +160,7 @@ class TrainConfig(Settings):
                 "the objective 'both' starts with the latent one, which trains the special token "
                 "and the experts on the text states, and there are neither; choose 'diffusion'"
             )
-        if self.has_unet and name == "mixture":
-            raise OptionError(
-                f"the objective {name!r} trains experts on the text states only; choose the side "
-                "'text', or the objective 'both'"
-            )
-        if name in ("counterfactual", "mixture") and self.token_place != "subject":
+        if name == "counterfactual" and self.token_place != "subject":
             raise OptionError(
                 f"the objective {name!r} replaces the special token by each value's word; set "
                 "token_place to 'subject', or choose the objective 'both'"
@@ -212,10 +206,5 @@ class TrainConfig(Settings):
 
     @property
     def needs_pictures(self) -> bool:
-        """Whether training images are needed."""
-        return self.objective in ("diffusion", "both", "noise")
-
-    @property
-    def needs_image_model(self) -> bool:
-        """Whether the image model is needed."""
+        """Whether training images are needed, and with them the image model."""
         return self.objective not in TEXT_ONLY

@@ -23,7 +23,6 @@ SERVED: Mapping[str, tuple[str, ...]] = {
     "both": _BALANCERS,
     "noise": _BALANCERS,
     "counterfactual": _PRODUCERS,
-    "mixture": _BALANCERS,
 }
 """Objective -> the routers that its experts can serve, its default one first. An expert that
 produces one value turns a prompt's bias round if it gets all images of the prompt (``top1``); one

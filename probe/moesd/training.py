@@ -23,12 +23,7 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
-from probe.moesd.objectives.predictions import (
-    Keep,
-    Trajectories,
-    mixture_predictions,
-)
-from probe.moesd.objectives.states import CounterfactualStates, MixtureStates, leaves_out_positions
+from probe.moesd.objectives.states import CounterfactualStates, leaves_out_positions
 from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
@@ -66,8 +61,8 @@ def train_moesd(
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by every objective but those of `probe.moesd.config.TEXT_ONLY`.
     counterfactuals : Counterfactuals, optional
-        The words of each value, for the objectives ``counterfactual`` and ``mixture`` and for the
-        routers that ask the denoiser for shares.
+        The words of each value, for the objective ``counterfactual`` and for the routers that ask
+        the denoiser for shares.
     gate : Gate, optional
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
     checkpoint : Checkpoint, optional
@@ -80,8 +75,6 @@ def train_moesd(
             f"the objective {config.objective!r} needs `examples` and `pipeline`; give both, or "
             "choose objective 'latent'"
         )
-    if config.needs_image_model and pipeline is None:
-        raise ValueError(f"the objective {config.objective!r} needs `pipeline`; give one")
     torch.manual_seed(config.seed)
     if gate is None:
         gate = fit_gate(
@@ -90,14 +83,7 @@ def train_moesd(
     words = counterfactuals or Counterfactuals()
     moesd = _untrained(encoder, prompts, gate, pipeline, config, words)
 
-    def keep(make: Callable[[], Trajectories]) -> Trajectories:
-        if checkpoint is None:
-            return make()
-        kept = checkpoint.kept(moesd.token.vector, lambda: vars(make()))
-        on_device = {name: of.to(pipeline.unet.device) for name, of in kept.items()}
-        return Trajectories(**on_device | {"rows": kept["rows"].cpu()})
-
-    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words, keep)
+    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words)
     loop = Loop(
         moesd.weights(),
         config,
@@ -150,7 +136,6 @@ def _objectives(
     examples: Path | None,
     pipeline: Any,
     counterfactuals: Counterfactuals,
-    keep: Keep,
 ) -> list[tuple[Callable[[], Objective], int]]:
     """List the constructors of the objectives, each with its number of steps.
 
@@ -163,7 +148,6 @@ def _objectives(
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
     neutral = table["prompt"][is_training].tolist()
     batches: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
-    distilled = (moesd, neutral, counterfactuals, pipeline)
 
     def read() -> Examples:
         return Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed)
@@ -178,14 +162,10 @@ def _objectives(
     first: dict[str, Callable[[], Objective]] = {
         "latent": lambda: LatentObjective(moesd, skewed, vectors[rows]),
         "counterfactual": counterfactual,
-        "mixture": lambda: MixtureStates(*distilled, seed=config.seed),
     }
     second: dict[str, Callable[[], Objective]] = {
         "diffusion": diffusion,
         "noise": lambda: NoiseObjective(moesd, read(), pipeline, **batches),
-        "mixture": lambda: mixture_predictions(
-            *distilled, n_prompts=config.n_examples, keep=keep, **batches
-        ),
     }
     first["both"], second["both"] = first["latent"], second["diffusion"]
     phases = [(first, config.latent_steps), (second, config.diffusion_steps)]

@@ -7,17 +7,15 @@ from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from torch.nn.functional import mse_loss
 
 from probe.images.pipelines import load_pipeline
-from probe.moesd.checkpoint import KIND, Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts, n_weights
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
-from probe.moesd.objectives import predictions, states
+from probe.moesd.objectives import states
 from probe.moesd.objectives.diffusion import HIGH_NOISE
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.token import SpecialToken
 from probe.text.encoder import TextEncoder
-from probe.text.prompts import PromptSet
 
 
 def weights_of(*modules):
@@ -179,46 +177,6 @@ def test_counterfactual_states_are_learnt_at_the_first_positions_and_then_at_all
     assert torch.equal(token.vector, vector)
     assert np.all(np.array(left(slice(16, None))) < np.array(rest) / 2)
     assert np.all(np.array(left(slice(16))) < first)
-
-
-def test_trajectories_of_an_interrupted_training_are_not_made_again(
-    town, moesd, pipeline, provenance, tmp_path, monkeypatch
-):
-    config = TrainConfig(
-        objective="mixture", latent_steps=1, diffusion_steps=3, n_examples=4, batch_size=2, width=4
-    )
-    few = (town.prompts.table["subject"] == "carpenter").to_numpy()
-    given = {
-        "gate": moesd.gate,
-        "prompts": PromptSet(town.prompts.table[few].reset_index(drop=True)),
-        "vectors": town.vectors[few],
-    }
-    made, of = [], replace(provenance, kind=KIND)
-    follow = predictions.follow_trajectories
-    monkeypatch.setattr(
-        predictions,
-        "follow_trajectories",
-        lambda *of, **more: made.append(1) or follow(*of, **more),
-    )
-
-    def go(stop_at=None):
-        def tell(done, total):
-            if done == stop_at:
-                raise KeyboardInterrupt
-
-        kept = Checkpoint(tmp_path / "state.safetensors", of, {}, share=float("inf"))
-        options = given | {"config": config, "checkpoint": kept, "progress": tell}
-        trained = town.train(pipeline=pipeline, **options).weights()
-        kept.remove()
-        return trained
-
-    whole = go()
-    with pytest.raises(KeyboardInterrupt):
-        go(stop_at=3)
-    resumed = go()
-    assert len(made) == 2
-    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_paper_recipe_trains_token_and_unet_experts_by_the_noise_alone(

@@ -1,18 +1,14 @@
-"""Objectives on the text states: regression of the experts on fixed targets."""
+"""The objective on text states: regression of the experts on fixed targets."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from probe.moesd.correction import Correction
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.shares import calibrate_strengths
 from probe.text.encoder import TextEncoder
 
-_N_NOISES = 2  # at pure noise, estimated shares hardly depend on the noise
 _N_POSITIONS = 32  # experts treat every position alike; the token hardly depends on the others
 _PACE = 5.0  # regression on fixed targets converges with longer steps than the other objectives
 
@@ -78,68 +74,5 @@ def leaves_out_positions(correction: Correction, prompts: Sequence[str]) -> bool
     return _n_compared(correction.encoder, ids) < ids.shape[1]
 
 
-class MixtureStates:
-    """Bring the corrected states to where the denoiser predicts equal shares.
-
-    ``mean |E(x) - x*|^2 / mean |x - x*|^2`` with ``x* = x + s (x_1 - x_2)``: x are the states of
-    the neutral prompt with the special token, x_k those of its counterfactuals, E the expert
-    against the prompt's bias score, and s the step at which the estimated share is 1/2 (see
-    `calibrate_strengths`), computed once. 1: no better than without an expert; 0: equal shares.
-    The prompts are those of `CounterfactualStates`; the token is not trained.
-    """
-
-    name = "mixture states"
-    pace = _PACE
-
-    def __init__(
-        self,
-        correction: Correction,
-        prompts: Sequence[str],
-        counterfactuals: Counterfactuals,
-        pipeline: Any,
-        *,
-        seed: int,
-    ) -> None:
-        self._experts = correction.experts
-        self._states = frozen_states(correction, prompts)
-        self._toward_male = is_female_skewed(correction, prompts)
-        words = correction.encoder, correction.token, prompts
-        aligned = counterfactuals.aligned_states(*words)
-        difference = aligned[0] - aligned[1]
-
-        def states_at(weights: torch.Tensor) -> torch.Tensor:
-            steps = (weights[:, 0] - weights[:, 1]).to(difference)
-            return self._states + steps[:, None, None] * difference
-
-        self.weights = calibrate_strengths(
-            pipeline,
-            states_at,
-            counterfactuals.states(*words),
-            np.full(len(prompts), 1 / 2),
-            n_noises=_N_NOISES,
-            seed=seed,
-        )
-        self._targets = states_at(self.weights)
-        self._scale = functional.mse_loss(self._states, self._targets)
-        self.parameters = list(correction.experts.parameters())
-
-    def loss(self) -> torch.Tensor:
-        """Compute the loss over all prompts."""
-        corrected = self._experts(self._states, self._toward_male)
-        return functional.mse_loss(corrected, self._targets) / self._scale
-
-
 def _n_compared(encoder: TextEncoder, ids: torch.Tensor) -> int:
     return min(ids.shape[1], max(_N_POSITIONS, int(encoder.n_needed(ids).max())))
-
-
-@torch.no_grad()
-def frozen_states(correction: Correction, prompts: Sequence[str]) -> torch.Tensor:
-    """Encode prompts with the token and freeze it; shape (n_prompts, n_tokens, n_features)."""
-    correction.token.vector.requires_grad_(False)
-    return correction.token.encode(correction.encoder, prompts)
-
-
-def is_female_skewed(correction: Correction, prompts: Sequence[str]) -> torch.Tensor:
-    """Which prompts the expert toward male serves, bool of shape (n_prompts,)."""
-    return torch.from_numpy(correction.gate.bias_score(correction.encoder.embed(prompts)) < 0)

@@ -163,7 +163,7 @@ def plan_training(
             gigabytes=(constant + n * costs.activation_bytes) / 1e9,
             gigabytes_checkpointed=(constant + n * costs.checkpointed_bytes) / 1e9,
         )
-        for n in sorted({*BATCH_SIZES, config.batch_size} if config.needs_image_model else ())
+        for n in sorted({*BATCH_SIZES, config.batch_size} if config.needs_pictures else ())
     ]
     per_image = (2 - (config.objective == "noise")) * costs.forward_flops + costs.backward_flops
     return TrainingPlan(
@@ -178,7 +178,7 @@ def plan_training(
         batch_size=config.batch_size,
         flops_forward=costs.forward_flops,
         flops_backward=costs.backward_flops,
-        flops_step=config.batch_size * per_image if config.needs_image_model else 0,
+        flops_step=config.batch_size * per_image if config.needs_pictures else 0,
     )
 
 

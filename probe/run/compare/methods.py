@@ -132,7 +132,6 @@ _OURS: Mapping[str, Entry] = {
     PAPER: _variant("paper"),
     "moesd-noise": _variant("recommended", objective="noise"),
     "moesd-paper-teacher": _variant("paper", objective="diffusion"),
-    "moesd-mixture": _variant("recommended", objective="mixture"),
     "moesd-calibrated": _variant("recommended", routing="calibrated"),
     "reweighting": Entry(_reweighting, _files),
 }
@@ -143,8 +142,8 @@ def all_methods() -> dict[str, Entry]:
 
     ``moesd`` is the run's own correction; ``moesd-recommended`` and ``moesd-paper`` are those of
     the recipes. ``-noise`` is the recommended one with the loss of the paper's, and
-    ``-paper-teacher`` the paper's with the teacher's loss. ``-mixture``: trained on the
-    denoiser's predictions; ``-calibrated``: the recommended one with that routing.
+    ``-paper-teacher`` the paper's with the teacher's loss; ``-calibrated``: the recommended one
+    with that routing.
     """
     from probe.baselines import BASELINES
 

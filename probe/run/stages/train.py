@@ -134,9 +134,8 @@ def train_correction(
     config = run.config.train
     direction, projection = read_direction(run)
     examples = None
-    if config.needs_image_model and pipeline is None:
-        pipeline = run.load_pipeline()
-    if config.needs_pictures and pipeline is not None:
+    if config.needs_pictures:
+        pipeline = run.load_pipeline() if pipeline is None else pipeline
         with distributed.first_before_others():
             examples = make_examples(run, pipeline)
     return train_moesd(
@@ -158,7 +157,7 @@ def train_correction(
 def _check_denoiser(run: Run) -> None:
     from probe.images.pipelines import check_unet
 
-    if run.config.train.needs_image_model:
+    if run.config.train.needs_pictures:
         instead = "choose the objective counterfactual or latent, with side text"
         check_unet(run.model_folder, f"the objective {run.config.train.objective}", instead)
 
