@@ -61,4 +61,4 @@ def test_only_neutral_prompts_of_training_occupations_are_learned_from(town, mon
     monkeypatch.setattr(training, "CounterfactualStates", Recorded)
     town.train(config=config, prompts=few, vectors=town.vectors[kept])
     expected = few.take(few.is_training).select(group="neutral").prompts
-    assert sorted(seen) == sorted(expected)
+    assert set(seen) == set(expected)

@@ -40,7 +40,9 @@ class ExactDenoiser(nn.Module):
 
 
 @dataclass(frozen=True)
-class ExactPipeline:
+class StableDiffusionPipeline:
+    """Named as the class of its family, by which an image model is found."""
+
     unet: ExactDenoiser
     scheduler: DDIMScheduler
 
@@ -63,7 +65,7 @@ class ExactPipeline:
 
 
 @pytest.fixture
-def exact() -> ExactPipeline:
+def exact() -> StableDiffusionPipeline:
     scheduler = DDIMScheduler(
         num_train_timesteps=N_STEPS,
         prediction_type="sample",
@@ -71,4 +73,4 @@ def exact() -> ExactPipeline:
         timestep_spacing="trailing",
         rescale_betas_zero_snr=True,
     )
-    return ExactPipeline(ExactDenoiser(scheduler), scheduler)
+    return StableDiffusionPipeline(ExactDenoiser(scheduler), scheduler)

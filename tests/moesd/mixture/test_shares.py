@@ -133,13 +133,17 @@ class NoDoubles(TorchDispatchMode):
         return made
 
 
+class StableDiffusionPipeline(SimpleNamespace):
+    """Named as the class of its family."""
+
+
 def test_devices_without_float64_suffice():
     def unet(latents, time, encoder_hidden_states):
         return SimpleNamespace(sample=latents + encoder_hidden_states.mean())
 
     config = SimpleNamespace(sample_size=2, in_channels=4, num_train_timesteps=10)
     unet.config = config
-    pipeline = SimpleNamespace(unet=unet, scheduler=SimpleNamespace(config=config))
+    pipeline = StableDiffusionPipeline(unet=unet, scheduler=SimpleNamespace(config=config))
     with FakeTensorMode(), NoDoubles():
         words = torch.randn(2, 3, 5, 6, device="meta")  # (K, n_prompts, n_tokens, n_features)
         found = calibrate_strengths(
