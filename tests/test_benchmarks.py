@@ -8,7 +8,7 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = (
-    *("association", "attach", "captions", "demo", "embed", "generate", "guidance_shift"),
+    *("association", "attach", "captions", "demo", "driver", "embed", "generate", "guidance_shift"),
     *("interval_coverage", "kill", "quality", "scale", "startup", "true_shape"),
 )
 

@@ -6,6 +6,8 @@ workers need no shared file system.
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -42,7 +44,8 @@ class RayExecutor:
 
     ``address`` is that of a cluster, ``"HOST:PORT"``, or ``"auto"`` for the one on this machine.
     Without it, Ray is started here and ends with this process. Each worker opens the models of a
-    job once. Ray starts a killed worker again and gives it its pieces, at most 3 times each.
+    job once. The pieces of a worker that ends, with its node or alone, go to the others and to a
+    new one, at most 3 times each.
     """
 
     def __init__(
@@ -62,7 +65,10 @@ class RayExecutor:
             options |= {"num_cpus": n_workers or n_cores, "include_dashboard": False}
         try:
             options |= {"logging_level": logging.ERROR, "log_to_driver": False}
+            ours = signal.getsignal(signal.SIGTERM)
             ray.init(**options, ignore_reinit_error=True)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ours)  # Ray's would end the command without a word
         except Exception as error:  # Ray raises exceptions of many kinds here
             raise StageError(
                 f"there is no Ray at {address or 'this machine'} ({_reason(error)}); start it "
@@ -76,41 +82,61 @@ class RayExecutor:
                 f"{self.n_workers} workers need a {kind} each but Ray has {there}: fewer --workers"
             )
         needs = {"num_cpus": 1, "num_gpus": int(kind == "GPU")}
-        actor = ray.remote(**needs, max_restarts=-1, max_task_retries=_RETRIES)
-        self._ray, self._actor = ray, actor(_Worker)
+        self._ray, self._actor = ray, ray.remote(**needs)(_Worker)
         self._n_threads = max(1, n_cores // self.n_workers) if address is None else 1
 
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
-        """Yield keys and results; however this ends, by Ctrl-C too, the workers end with it."""
-        from ray.util import ActorPool
+        """Yield keys and results; however this ends, by Ctrl-C too, the workers end with it.
 
-        told = self._ray.put((job, self._n_threads))
-        workers = [self._actor.remote(told) for _ in range(self.n_workers)]
-        pool = ActorPool(workers * _AT_ONCE)
+        A worker gets pieces once it has started: where the nodes that are left have no place for
+        it, Ray's own restart, or its `ActorPool`, would keep its pieces for ever.
+        """
+        told, to_do = self._ray.put((job, self._n_threads)), iter(pieces)
+        again: list[tuple[Any, int]] = []  # pieces whose worker has ended, and how many have
+        given: dict[Any, tuple[Any, Any, int]] = {}  # by reference to the result
+        workers: list[Any] = []
+
+        def start(n_ended: int) -> None:
+            workers.append(worker := self._actor.remote(told))
+            given[worker.start.remote()] = worker, None, n_ended
+
+        def give(worker: Any) -> None:
+            piece, n_ended = again.pop() if again else (next(to_do, None), 0)
+            if piece is not None:
+                given[worker.run.remote(*piece)] = worker, piece, n_ended
+
         try:
-            for piece in pieces:
-                if not pool.has_free():
-                    yield self._next(pool)
-                pool.submit(lambda worker, given: worker.run.remote(*given), piece)
-            while pool.has_next():
-                yield self._next(pool)
+            for _ in range(self.n_workers):
+                start(0)
+            is_begun = False
+            while not is_begun or again or any(piece for _, piece, _ in given.values()):
+                (done, *_), _ = self._ray.wait(list(given))
+                worker, piece, n_ended = given.pop(done)
+                try:
+                    found = self._ray.get(done)
+                except self._ray.exceptions.RayTaskError:
+                    raise  # of the work itself
+                except self._ray.exceptions.RayError as error:
+                    if n_ended == _RETRIES:
+                        raise _ended(error) from error
+                    if piece is not None:
+                        again.append((piece, n_ended + 1))
+                    if worker in workers:
+                        workers.remove(worker)
+                        self._ray.kill(worker)
+                        start(n_ended + 1 if piece is None else 0)
+                    continue
+                is_begun = True
+                for _ in range(_AT_ONCE if piece is None else 1):
+                    give(worker)
+                if piece is not None:
+                    if isinstance(found[1], ProbeError):
+                        raise found[1]
+                    yield found
         finally:
             for worker in workers:
                 with suppress(Exception):  # Ray may have ended before
                     self._ray.kill(worker)
-
-    def _next(self, pool: Any) -> tuple[Any, Any]:
-        try:
-            key, result = pool.get_next_unordered()
-        except self._ray.exceptions.RayActorError as error:
-            raise StageError(
-                f"a worker ended {_RETRIES + 1} times on one piece ({_reason(error)}); needed "
-                "memory for each, and the moesd-probe of this machine: give fewer --workers, or "
-                "compare versions, and run the command again to resume"
-            ) from error
-        if isinstance(result, ProbeError):
-            raise result
-        return key, result
 
 
 class _Worker:
@@ -119,6 +145,9 @@ class _Worker:
     def __init__(self, told: tuple[Job, int]) -> None:
         self._job, self._n_threads = told
         self._work: Callable[[Any], Any] | None = None
+
+    def start(self) -> None:
+        """Say that the worker has started."""
 
     def run(self, key: Any, piece: Any) -> tuple[Any, Any]:
         """Return the key with the result of a piece, or with the error to show the user."""
@@ -130,6 +159,14 @@ class _Worker:
             return key, self._work(piece)
         except ProbeError as error:
             return key, error
+
+
+def _ended(error: Exception) -> StageError:
+    return StageError(
+        f"a worker ended {_RETRIES + 1} times on one piece ({_reason(error)}); needed memory for "
+        "each, and the moesd-probe of this machine: give fewer --workers, or compare versions, "
+        "and run the command again to resume"
+    )
 
 
 def _reason(error: Exception) -> str:

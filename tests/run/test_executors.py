@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from probe.errors import ModelError, OptionError, StageError
+from probe.errors import ModelError, OptionError
 from probe.io.executors import MISSING, RayExecutor
 from probe.run import Experiment
 from probe.run.folder import Run
@@ -38,17 +38,23 @@ class Elsewhere:
 
 
 class Mortal(RayExecutor):
-    """Workers of which one ends, without a word, on its second piece or on the only one."""
+    """Workers of which one ends, without a word, on its second piece or on the only one.
 
-    def __init__(self, folder, n_workers):
-        super().__init__(n_workers=n_workers)
-        self.folder, self.n_jobs, self.keys = folder, 0, []
+    ``end_node`` is called once, when the second job has its first result.
+    """
+
+    def __init__(self, folder, address, n_workers, end_node):
+        super().__init__(address=address, n_workers=n_workers)
+        self.folder, self.end_node, self.n_jobs, self.keys = folder, end_node, 0, []
 
     def map(self, job, pieces):
         self.n_jobs += 1
         marks = [self.folder / f"{self.n_jobs}-{name}" for name in ("begun", "ended")]
         for key, result in super().map(partial(mortal, job, *marks), pieces):
             self.keys.append((self.n_jobs, key))
+            if self.n_jobs == 2 and self.end_node is not None:
+                self.end_node()
+                self.end_node = None
             yield key, result
 
 
@@ -144,34 +150,42 @@ def test_options_of_ray_need_ray(finished_run, refusal):
     assert "--executor ray" in refusal("generate", finished_run, "--workers", 2, code=2)
 
 
-@pytest.fixture(scope="module")
-def ray():
-    """Ray on this machine, or at the address of the variable RAY_ADDRESS."""
+@pytest.fixture(scope="session")
+def cluster():
+    """Two nodes of Ray on this machine, with a core each: an address, and what ends the second."""
     ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    os.environ |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    fast = {"num_cpus": 1, "include_dashboard": False, "include_log_monitor": False}
     try:
-        RayExecutor(address=os.environ.get("RAY_ADDRESS"), n_workers=2)
-    except StageError as error:
+        cluster = Cluster(initialize_head=True, head_node_args={**fast, "no_monitor": True})
+        node = cluster.add_node(**fast)
+    except Exception as error:
         pytest.skip(f"Ray does not start: {error}")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield
+    yield cluster.address, partial(cluster.remove_node, node, allow_graceful=False)
     ray.shutdown()
+    cluster.shutdown()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_workers_of_ray_make_equal_files_although_one_is_killed(
-    ray, started_again, finished_run, contents, drawing, monkeypatch, tmp_path, n_workers
+@pytest.mark.parametrize("n_workers", [2, 1])  # a node ends with the first
+def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
+    cluster, started_again, finished_run, contents, drawing, monkeypatch, tmp_path, n_workers
 ):
     monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
-    executor = Mortal(tmp_path, n_workers)
+    address, end_node = cluster
+    executor = Mortal(tmp_path, address, n_workers, end_node if n_workers == 2 else None)
     finish(started_again, executor, drawing)
+    assert executor.end_node is None
     assert made(contents, started_again) == made(contents, finished_run)
     assert len(set(executor.keys)) == len(executor.keys)
     assert len(list(tmp_path.glob("*-ended"))) >= 2
 
 
 @pytest.mark.slow
-def test_more_workers_than_cores_are_refused(ray):
+def test_more_workers_than_cores_are_refused(cluster):
     with pytest.raises(OptionError, match="9999 workers need a CPU each"):
-        RayExecutor(n_workers=9999)
+        RayExecutor(address=cluster[0], n_workers=9999)
