@@ -8,6 +8,7 @@ from types import FrameType
 
 _PATIENCE = 3.0  # seconds in which a command may end of itself
 _LINE = "moesd-probe: Interrupted.\n"
+_received: list[int] = []  # Ray raises another exception in place of ours
 
 
 def start() -> None:
@@ -23,23 +24,24 @@ def start() -> None:
         from cli.main import main
 
         main()
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         sys.stderr.write(_LINE)
-        sys.exit(exit_code(error))
+        sys.exit(exit_code())
 
 
-def exit_code(error: KeyboardInterrupt) -> int:
-    """128 and the number of the signal, as shells count."""
-    return 128 + (error.args[0] if error.args else signal.SIGINT)
+def exit_code() -> int:
+    """128 and the number of the signal that was received, as shells count."""
+    return 128 + (_received[0] if _received else signal.SIGINT)
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
+    _received.append(number)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_DFL)
     timer = threading.Timer(_PATIENCE, _end, [128 + number])
     timer.daemon = True
     timer.start()
-    raise KeyboardInterrupt(number)
+    raise KeyboardInterrupt
 
 
 def _end(code: int) -> None:

@@ -71,9 +71,9 @@ class OneLineErrors(GroupedCommands):
                 _print_traceback()
             _print_line(f"error: {error}")
             ctx.exit(2 if isinstance(error, OptionError) else 1)
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             _print_line("Interrupted. Run the same command again to resume.")
-            ctx.exit(exit_code(error))
+            ctx.exit(exit_code())
         except RecursionError:
             _print_line("error: a file is nested too deeply; needed one of fewer levels")
             ctx.exit(1)
