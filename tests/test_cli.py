@@ -221,7 +221,8 @@ def test_a_text_encoder_alone_makes_no_pictures(
     assert call("train", run).exit_code == 0  # the recommended recipe reads text alone
     assert "needed a pipeline's folder" in refusal("generate", run)
     line = refusal("train", run, "--objective", "both")
-    assert "ships no classifier; needed an image classifier" in line
+    assert "needs Stable Diffusion v1.x or v2.x" in line
+    assert "is no pipeline: choose the objective counterfactual or latent" in line
 
 
 def test_a_run_of_another_model_is_refused(run, pipeline_folder, refusal, contents):

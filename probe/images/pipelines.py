@@ -104,7 +104,8 @@ def check_unet(folder: Path, what: str, instead: str) -> None:
     family = family_of(name)
     if not (issubclass(family, StableDiffusion) if family else name in FAMILIES):
         raise ModelError(
-            f"{what} needs Stable Diffusion v1.x or v2.x; {folder} is a {name}: {instead}"
+            f"{what} needs Stable Diffusion v1.x or v2.x; {folder} is "
+            f"{f'a {name}' if name else 'no pipeline'}: {instead}"
         )
 
 

@@ -36,7 +36,7 @@ def run_that_sends(routing, folder, objective="both", **settings):
         "generate": GenerateConfig(routing=routing, min_explained=0.0, **settings),
         "train": TrainConfig(objective=objective),
     }
-    return Run(folder, Config(str(folder), tables))
+    return Run(folder, Config("tinytown", tables))
 
 
 def opened(moesd):
