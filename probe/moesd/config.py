@@ -140,7 +140,7 @@ class TrainConfig(Settings):
         True, "Whether the trained gate also looks up gendered words and given names."
     )
     false_alarm: float = setting(
-        0.15,
+        0.2,
         "Largest share of explicit and neutral training prompts that open the gate.",
         minimum=0,
         maximum=1,
