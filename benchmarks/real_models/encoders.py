@@ -32,6 +32,7 @@ WEAT = {  # targets X and Y, attributes A and B, effect size printed by Caliskan
     "WEAT8": ("science", "arts_2", "male_terms_2", "female_terms_2", "1.24"),
 }
 _ROUNDING = 1e-6
+_LEAST = 10  # changed prompts of which a mean distance says something
 _EVERY = 30  # captions of COCO: each thirtieth of 30,000
 _PERSON = ["a photo of a {word}", "a portrait of a {word}"]
 
@@ -215,7 +216,7 @@ def _moved(about: str, model: Path, run: Path, data: Path) -> Iterator[Line]:
             over = {"unit": "occupations", "clusters": pd.factorize(np.array(subjects))[0]}
         is_changed = distances > _ROUNDING
         found = {f"share of changed {name}": proportion_interval(is_changed, **over)}
-        if is_changed.any():
+        if is_changed.sum() >= _LEAST:
             how_far = f"mean cosine distance of {name} from before"
             found[how_far] = mean_interval(distances, **over)
         for figure, of in found.items():
