@@ -20,9 +20,10 @@ from probe.run.folder import locked
 
 MAIN = "from cli.main import main; main()"
 SETTINGS = {
-    "side": "both", "unet_width": 4, "width": 4, "latent_steps": 2, "diffusion_steps": 6,
-    "batch_size": 4, "accumulate": 2, "gate_reads": "bias_score",
+    "side": "both", "width": 4, "latent_steps": 2, "diffusion_steps": 6, "batch_size": 4,
+    "accumulate": 2,
 }  # fmt: skip
+IN_FILE = {"unet_width": 4, "gate_reads": "bias_score"}
 WEIGHTS = {
     "token": "token.safetensors",
     "experts": "experts.safetensors",
@@ -37,6 +38,14 @@ def launched(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("LOCAL_RANK", "1")
     distributed._state.cache_clear()
+
+
+def copies(run, folder, *names):
+    """Copies of a run, with the settings that only ``config.toml`` has."""
+    found = [shutil.copytree(run, folder / name) for name in names]
+    for copy in found:
+        Experiment.open(copy).set("train", **IN_FILE)
+    return found
 
 
 def arguments(options):
@@ -101,7 +110,7 @@ def test_a_skipped_batch_draws_as_many_random_numbers_as_a_computed_one(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_processes_end_in_the_weights_of_one(finished_run, tmp_path):
-    one, two = (shutil.copytree(finished_run, tmp_path / name) for name in ("one", "two"))
+    one, two = copies(finished_run, tmp_path, "one", "two")
     Experiment.open(one).train(**SETTINGS)
     script = tmp_path / "train.py"
     script.write_text(MAIN)
@@ -130,7 +139,7 @@ def test_two_processes_end_in_the_weights_of_one(finished_run, tmp_path):
 def test_a_training_that_is_killed_ends_in_the_same_bytes(finished_run, tmp_path):
     # All in processes of their own, since this one has fewer threads: sums then round otherwise.
     settings = SETTINGS | {"diffusion_steps": 40, "precision": "bf16", "checkpointing": True}
-    whole, broken = (shutil.copytree(finished_run, tmp_path / name) for name in ("whole", "broken"))
+    whole, broken = copies(finished_run, tmp_path, "whole", "broken")
 
     def command(run):
         return [sys.executable, "-c", MAIN, "train", str(run), *arguments(settings)]

@@ -57,7 +57,7 @@ def test_hard_prompts_get_their_class_and_closed_ones_are_left_alone(answered, o
     is_person = asked["kind"] == "person"
     # The gate's list does not hold the nouns of the lexicon: MiniLM itself has to recognise the
     # person. It misses some people in long prompts, which are then not corrected.
-    least_right = {"seen": 0.97, "fresh": 0.88, "blind": 0.83}[of]
+    least_right = {"seen": 0.97, "fresh": 0.88, "blind": 0.75}[of]
     assert asked["is_right"][asked["is_hard"]].mean() > least_right
     assert asked["is_right"][asked["is_hard"] & ~is_person].mean() > 0.95
     least_closed = {"seen": 0.97, "fresh": 0.95, "blind": 0.95}[of]

@@ -210,6 +210,7 @@ def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(
         ).weights()
 
     whole = go()
+    checkpoint(tmp_path, config).remove()
     with pytest.raises(StopError):
         go(stop_at=5)
     resumed = go()
