@@ -212,6 +212,7 @@ def work_through(path: Path, replaced: dict[str, str], new_run: list[str]) -> No
             assert set(shown) <= {label_of(line) for line in output.splitlines()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

@@ -59,6 +59,7 @@ def test_differences_are_paired_and_adjusted_by_holm_over_all_of_them():
     assert [name for name, row in rows.items() if row["p_holm"] <= 0.05] == ["m3"]
 
 
+@pytest.mark.slow
 def test_equal_methods_are_called_different_as_rarely_as_said():
     n_wrong = 0
     for seed in range(40):

@@ -58,6 +58,7 @@ def test_a_published_correction_has_the_router_of_its_figures(run, tmp_path):
     assert (published.router.strength, ours.router.strength) == (0.5, 1.0)
 
 
+@pytest.mark.slow
 def test_the_code_of_the_card_runs_as_it_stands_in_a_fresh_process(
     published, model_folder, tmp_path
 ):

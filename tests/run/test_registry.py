@@ -62,6 +62,7 @@ def test_a_registered_study_is_a_choice_with_help_options_and_bounds(
     assert "0 is not in the range x>=1" in refused
 
 
+@pytest.mark.slow
 def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(throwaway, run, call, done):
     option_of("norm_order")
     told = done("study", run, "lengths", "--norm-order", 3, "--json")

@@ -18,6 +18,7 @@ def test_four_p_values_by_hand():
     np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
 
 
+@pytest.mark.slow
 @few
 @given(p=p_values, level=st.sampled_from([0.01, 0.05, 0.2]))
 def test_it_rejects_what_its_steps_reject(p, level):
