@@ -15,6 +15,7 @@ MAX_STRENGTH = 2.0
 """Greatest weight of an expert that `calibrate_strengths` uses."""
 _N_HALVINGS = 8
 _BATCH = 64  # predictions computed at a time
+_N_NOISES = 4  # at which a strength is calibrated, the same for all prompts
 _CALIBRATION_BATCH = 16
 
 
@@ -94,9 +95,6 @@ def calibrate_strengths(
     states_at: Callable[[torch.Tensor], torch.Tensor],
     counterfactuals: torch.Tensor,
     target: Double,
-    *,
-    n_noises: int = 4,
-    seed: int = 0,
 ) -> torch.Tensor:
     """Find the strengths of experts at which the denoiser predicts the wanted shares.
 
@@ -115,8 +113,6 @@ def calibrate_strengths(
         States of each prompt's counterfactuals.
     target : ndarray of shape (n_prompts,)
         Wanted shares of the first value, without guidance.
-    n_noises : int
-        Noises per prompt, the same for all prompts.
 
     Returns
     -------
@@ -128,14 +124,14 @@ def calibrate_strengths(
             f"counterfactuals have shape {tuple(counterfactuals.shape)} for {len(target)} prompts; "
             f"needed (2, {len(target)}, n_tokens, n_features)"
         )
-    noise, last = _first_noises(pipeline, counterfactuals, n_noises=n_noises, seed=seed)
-    rows = torch.arange(len(target)).repeat_interleave(n_noises)
+    noise, last = _first_noises(pipeline, counterfactuals, n_noises=_N_NOISES, seed=0)
+    rows = torch.arange(len(target)).repeat_interleave(_N_NOISES)
     n_together = min(_CALIBRATION_BATCH, fitting_batch(pipeline))
 
     def predict(states: torch.Tensor) -> torch.Tensor:
         parts = [
             pipeline.unet(
-                noise[part % n_noises], last, encoder_hidden_states=states[rows[part]]
+                noise[part % _N_NOISES], last, encoder_hidden_states=states[rows[part]]
             ).sample
             for part in torch.arange(len(rows)).split(n_together)
         ]
