@@ -168,8 +168,9 @@ def pixart(words, kind):
 def sana(words):
     call = inspect.signature(diffusers.SanaPipeline.__call__).parameters
     said = " ".join(call["complex_human_instruction"].default).split()
-    pieces = [*words[1].get_vocab(), *dict.fromkeys(f"▁{word}" for word in said)]
-    vocab = [(piece, 0.0 if row < 3 else -2.0) for row, piece in enumerate(dict.fromkeys(pieces))]
+    rows = words[1].get_vocab()  # in another order in each process
+    pieces = dict.fromkeys([*sorted(rows, key=rows.__getitem__), *(f"▁{word}" for word in said)])
+    vocab = [(piece, 0.0 if row < 3 else -2.0) for row, piece in enumerate(pieces)]
     letters = Tokenizer(models.Unigram(vocab, unk_id=2))
     letters.pre_tokenizer = pre_tokenizers.Metaspace()
     letters.post_processor = processors.TemplateProcessing(
@@ -238,7 +239,7 @@ def folder_of(words, pipeline_folder, tmp_path_factory):
         if name not in made:
             with torch.random.fork_rng(devices=[]):
                 # Weights by which prompts lean to both genders, as the gate's training needs.
-                torch.manual_seed(0 if name in ("sdxl", "sana") else 3)
+                torch.manual_seed({"sdxl": 0, "sana": 2}.get(name, 3))
                 pipeline = BUILDERS[name](words, load_pipeline(pipeline_folder))
             made[name] = tmp_path_factory.mktemp("families") / name
             pipeline.save_pretrained(made[name])
