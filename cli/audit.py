@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.audit_options import N_MAX, SOURCES, Options, audit_options, check_options
-from cli.options import FILE, FOLDER, OUTPUT, Command, json_option, option_group
-from cli.output import ProgressBar, echo, echo_json, given, open_run
+from cli.options import EXECUTOR, FILE, FOLDER, OUTPUT, Command, json_option, option_group
+from cli.output import ProgressBar, echo, echo_json, given, open_run, take_executor
 
 if TYPE_CHECKING:
     from probe.audit.readers.selection import Selection
@@ -179,15 +179,18 @@ def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) 
             labels=labels, counts=counts, attribute=attribute, values=values, selection=selection
         )
     names = ("classifier", "clip", "faces", "face_margin")
+    device = options.get("device", "cpu")
+    executor = take_executor({name: options.get(name) for name in EXECUTOR}, device)
     with ProgressBar() as bar:
         return label_folder(
             path,
             attribute=attribute,
             values=values,
             min_confidence=options.get("min_confidence", 0.0),
-            device=options.get("device", "cpu"),
+            device=device,
             selection=selection,
             progress=bar,
+            executor=executor,
             **{name: options.get(name) for name in names},
         )
 
@@ -199,10 +202,11 @@ def _audit_sequentially(
     max_images: int = N_MAX,
     side: str = "corrected",
     device: str = "cpu",
+    **executor: Any,
 ) -> tuple[str, Options]:
     from figures.text.audit import sequential_table
 
     with ProgressBar() as bar:
-        experiment = open_run(run, bar, device)
+        experiment = open_run(run, bar, device, executor)
         found = experiment.audit_until_settled(*sequential, n_max=max_images, side=side).to_json()
     return sequential_table(found), found

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.help import ADVANCED, GENERAL
-from cli.options import FILE, OUTPUT, SEED, Decorator, option_group, stacked
+from cli.options import EXECUTOR, FILE, OUTPUT, SEED, Decorator, option_group, stacked
 
 Options = dict[str, Any]
 
@@ -117,14 +117,16 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "help": "Resamples behind each interval.  [default: 2000]",
         },
         "seed": {"type": SEED, "help": "Seed of the resamples.  [default: 0]"},
+        **EXECUTOR,
     },
 }
-_SEQUENTIAL = ("sequential", "max_images", "side", "device")
+_SEQUENTIAL = ("sequential", "max_images", "side", "device", *EXECUTOR)
 _NEEDED = {
     **dict.fromkeys(("classifier", "clip", "faces", "face_margin", "min_confidence"), ("images",)),
     **{"device": ("images", "sequential"), "margin": ("against", "by"), "column": ("reference",)},
     **{"value": ("against", "by", "reference"), "figure": ("by",), "max_images": ("sequential",)},
     **{"side": ("sequential",), "disagreements": ("images",)},
+    **dict.fromkeys(EXECUTOR, ("images", "sequential")),
 }
 """Options that are of no use without another one, or one of several."""
 
@@ -145,7 +147,9 @@ def check_options(run: Path | None, chosen: Options) -> None:
             "has"
         )
     if "sequential" in chosen and (run is None or not set(chosen) <= {*_SEQUENTIAL}):
-        raise click.UsageError("--sequential needs RUN, and goes with --max-images and --side only")
+        raise click.UsageError(
+            "--sequential needs RUN, and goes with --max-images, --side and --executor only"
+        )
     for name, others in _NEEDED.items():
         if name in chosen and not set(others) & set(chosen):
             raise click.UsageError(f"{_flag(name)} needs {' or '.join(map(_flag, others))}")

@@ -74,25 +74,26 @@ start_options = option_group(
         "takes the lexicon's own.",
     },
 )
-execution_options = stacked(
-    device_option,
-    option_group(
-        ADVANCED,
-        executor={
-            "type": click.Choice(("local", "ray")),
-            "help": "Where prompts are embedded, images made and labelled: in this process, or by "
-            "workers of Ray (the extra `ray`), to the same files.  [default: local]",
-        },
-        address={
-            "help": "Ray cluster: HOST:PORT, or auto for that of this machine; not given, Ray is "
-            "started here."
-        },
-        workers={
-            "type": click.IntRange(1),
-            "help": "Workers of Ray; one a core, or one a GPU with --device cuda, if not given.",
-        },
-    ),
-)
+EXECUTOR: dict[str, dict[str, Any]] = {
+    "executor": {
+        "type": click.Choice(("local", "ray")),
+        "help": "Where prompts are embedded, images made and labelled: in this process, or by "
+        "workers of Ray (the extra `ray`), to the same files.  [default: local]",
+    },
+    "address": {
+        "help": "Ray cluster: HOST:PORT, or auto for that of this machine; not given, Ray is "
+        "started here."
+    },
+    "workers": {
+        "type": click.IntRange(1),
+        "help": "Workers of Ray; as many as it has place for, if not given.",
+    },
+    "gpus_per_worker": {
+        "type": click.FloatRange(0, min_open=True),
+        "help": "GPUs of each worker, with --device cuda; 0.5 puts two on a GPU.  [default: 1]",
+    },
+}
+execution_options = stacked(device_option, option_group(ADVANCED, **EXECUTOR))
 run_seed_option = click.option("--seed", type=SEED, help="Seed of the whole run, kept in it.")
 Tables = Mapping[str, type["Settings"]]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.options import EXECUTOR
 from probe.io.files import printable
 
 if TYPE_CHECKING:
@@ -81,14 +82,14 @@ def open_run(
 
 def take_executor(options: dict[str, Any], device: str) -> Executor | None:
     """Remove from a command's options those that name an executor, and start it."""
-    names = ("executor", "address", "workers")
-    kind, address, workers = (options.pop(name, None) for name in names)
+    kind, *others = (options.pop(name, None) for name in EXECUTOR)
     if kind == "ray":
         from probe.io.executors import RayExecutor
 
-        return RayExecutor(address=address, n_workers=workers, device=device)
-    if address is not None or workers is not None:
-        raise click.UsageError("--address and --workers are for --executor ray")
+        address, workers, gpus = others
+        return RayExecutor(address=address, n_workers=workers, device=device, gpus_per_worker=gpus)
+    if others != [None] * len(others):
+        raise click.UsageError("--address, --workers, --gpus-per-worker are for --executor ray")
     return None
 
 

@@ -3,7 +3,9 @@
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeAlias
 
 import numpy as np
@@ -107,6 +109,16 @@ def open_batches(
             batch = {}
     if batch:
         yield batch
+
+
+@contextmanager
+def as_files(contents: Sequence[bytes]) -> Iterator[list[Path]]:
+    """Write contents of image files to a folder that is removed afterwards."""
+    with TemporaryDirectory(prefix="moesd-probe-") as folder:
+        files = [Path(folder) / f"{number}.png" for number in range(len(contents))]
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        yield files
 
 
 def _check_size(image: Image.Image, name: str) -> None:

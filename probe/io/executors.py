@@ -7,12 +7,13 @@ workers need no shared file system.
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from probe.errors import OptionError, ProbeError, StageError
+from probe.errors import ModelError, OptionError, ProbeError, StageError
 from probe.io.files import one_line
 
 Key = TypeVar("Key")
@@ -44,14 +45,27 @@ class RayExecutor:
 
     ``address`` is that of a cluster, ``"HOST:PORT"``, or ``"auto"`` for the one on this machine.
     Without it, Ray is started here and ends with this process. Each worker opens the models of a
-    job once. The pieces of a worker that ends, with its node or alone, go to the others and to a
-    new one, at most 3 times each.
+    job once. ``gpus_per_worker`` is a part of one, or a whole number. The pieces of a worker that
+    ends, with its node or alone, go to the others and to a new one, at most 3 times each.
     """
 
     def __init__(
-        self, *, address: str | None = None, n_workers: int | None = None, device: str = "cpu"
+        self,
+        *,
+        address: str | None = None,
+        n_workers: int | None = None,
+        device: str = "cpu",
+        gpus_per_worker: float | None = None,
     ) -> None:
         import torch
+
+        kind = "GPU" if device.startswith("cuda") else "CPU"
+        n_each = gpus_per_worker or 1
+        if gpus_per_worker is not None and (kind == "CPU" or not (n_each < 1 or n_each % 1 == 0)):
+            raise OptionError(
+                f"--gpus-per-worker is {n_each:g} and --device {device}; needed a part of one GPU, "
+                "or a whole number of them, and cuda"
+            )
 
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -74,14 +88,14 @@ class RayExecutor:
                 f"there is no Ray at {address or 'this machine'} ({_reason(error)}); start it "
                 "with `ray start --head`, and give the address that it prints as --address"
             ) from error
-        kind = "GPU" if device.startswith("cuda") else "CPU"
-        there = int(ray.cluster_resources().get(kind, 0))
+        there = int(ray.cluster_resources().get(kind, 0) / n_each)
         self.n_workers = n_workers or there
         if not 0 < self.n_workers <= there:
             raise OptionError(
-                f"{self.n_workers} workers need a {kind} each but Ray has {there}: fewer --workers"
+                f"{self.n_workers} workers need {n_each:g} {kind} each but Ray has place for "
+                f"{there}: fewer --workers"
             )
-        needs = {"num_cpus": 1, "num_gpus": int(kind == "GPU")}
+        needs = {"num_cpus": 1, "num_gpus": n_each if kind == "GPU" else 0}
         self._ray, self._actor = ray, ray.remote(**needs)(_Worker)
         self._n_threads = max(1, n_cores // self.n_workers) if address is None else 1
 
@@ -159,6 +173,15 @@ class _Worker:
             return key, self._work(piece)
         except ProbeError as error:
             return key, error
+
+
+def refuse_other(what: str, found: str, wanted: str) -> None:
+    """Refuse a worker whose weights are not those of the process that has the run."""
+    if found != wanted:
+        raise ModelError(
+            f"the worker on {socket.gethostname()} has {what} with the weights {found}, but this "
+            f"process has {wanted}; install the same weights there, or name a hub id"
+        )
 
 
 def _ended(error: Exception) -> StageError:

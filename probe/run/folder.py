@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,10 +9,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import ArtifactError, DataError, ModelError, StageError
+from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
-from probe.io.executors import Distribute
+from probe.io.executors import Distribute, refuse_other
 from probe.io.files import exclusive, inside, refuse_links, remove_orphans
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
@@ -165,15 +164,6 @@ def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
 def _open_on_worker(opener: Callable[[Run], Any], run: Run, revision: str) -> Any:
     refuse_other(run.config.model, run.revision, revision)
     return opener(run)
-
-
-def refuse_other(what: str, found: str, wanted: str) -> None:
-    """Refuse a worker whose weights are not those of the process that has the run."""
-    if found != wanted:
-        raise ModelError(
-            f"the worker on {socket.gethostname()} has {what} with the weights {found}, but this "
-            f"process has {wanted}; install the same weights there, or name a hub id"
-        )
 
 
 def load_lexicon(path: Path | None) -> Lexicon:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from probe.audit.image_labels import ZeroShot, label_images
+from probe.audit.image_labels import label_images
+from probe.audit.labellers import ZeroShot
 from probe.audit.readers.image_folders import find_images
 from probe.errors import DataError
 from probe.images import reading

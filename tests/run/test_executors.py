@@ -6,9 +6,11 @@ import random
 import shutil
 import sys
 from collections import Counter
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from probe.errors import ModelError, OptionError
@@ -73,7 +75,7 @@ def mortal(job, begun, ended):
 
 def name_of(job):
     opener = job.args[0]  # which opens models on a worker
-    return getattr(opener, "func", opener).__name__
+    return getattr(getattr(opener, "func", opener), "__name__", "")
 
 
 @pytest.fixture
@@ -132,6 +134,35 @@ def test_chunks_of_prompts_in_any_order_make_an_equal_store(
     assert executor.n_pieces["_open_encoder"] > 2
 
 
+@pytest.fixture
+def audited(finished_run, tmp_path, monkeypatch):
+    """Label a folder of images, one of which is damaged and one a copy, in pieces of 7."""
+    from probe.audit.image_labels import label_folder, label_images
+
+    monkeypatch.setitem(label_images.__kwdefaults__, "batch_size", 7)
+    folder, model = tmp_path / "pictures", Experiment.open(finished_run).config.model
+    for subject in (finished_run / "images" / "base").iterdir():
+        for file in sorted(subject.glob("*.png"))[:4]:
+            (folder / subject.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / subject.name)
+    first, *_, last = sorted(folder.rglob("*.png"))
+    shutil.copy(first, first.with_name("copy.png"))
+    last.write_bytes(last.read_bytes()[:200])
+
+    def label(executor):
+        return asdict(label_folder(folder, classifier=model, executor=executor))
+
+    return label
+
+
+def test_audited_images_in_any_order_make_an_equal_table(audited):
+    executor = Elsewhere()
+    here, there = audited(None), audited(executor)
+    assert len(here["notes"]) == 2
+    assert executor.n_pieces.total() > 2
+    np.testing.assert_equal(there, here)
+
+
 def test_a_worker_with_other_weights_is_refused(finished_run, monkeypatch):
     run = Run(finished_run, Experiment.open(finished_run).config, executor=Elsewhere())
     there = run.distribute(Run.load_encoder, [(0, ["a photo of a nurse"])])
@@ -158,8 +189,9 @@ def cluster():
 
     os.environ |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     fast = {"num_cpus": 1, "include_dashboard": False, "include_log_monitor": False}
+    head = {**fast, "no_monitor": True, "num_gpus": 1}  # a number of Ray's: there need be no GPU
     try:
-        cluster = Cluster(initialize_head=True, head_node_args={**fast, "no_monitor": True})
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         node = cluster.add_node(**fast)
     except Exception as error:
         pytest.skip(f"Ray does not start: {error}")
@@ -173,7 +205,15 @@ def cluster():
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("n_workers", [2, 1])  # a node ends with the first
 def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
-    cluster, started_again, finished_run, contents, drawing, monkeypatch, tmp_path, n_workers
+    cluster,
+    started_again,
+    finished_run,
+    audited,
+    contents,
+    drawing,
+    monkeypatch,
+    tmp_path,
+    n_workers,
 ):
     monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
     address, end_node = cluster
@@ -181,11 +221,15 @@ def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     finish(started_again, executor, drawing)
     assert executor.end_node is None
     assert made(contents, started_again) == made(contents, finished_run)
+    np.testing.assert_equal(audited(executor), audited(None))
     assert len(set(executor.keys)) == len(executor.keys)
     assert len(list(tmp_path.glob("*-ended"))) >= 2
 
 
 @pytest.mark.slow
-def test_more_workers_than_cores_are_refused(cluster):
-    with pytest.raises(OptionError, match="9999 workers need a CPU each"):
+def test_there_are_as_many_workers_as_cores_or_parts_of_gpus(cluster):
+    with pytest.raises(OptionError, match="9999 workers need 1 CPU each"):
         RayExecutor(address=cluster[0], n_workers=9999)
+    assert RayExecutor(address=cluster[0], device="cuda", gpus_per_worker=0.25).n_workers == 4
+    with pytest.raises(OptionError, match="needed a part of one GPU, or a whole number"):
+        RayExecutor(address=cluster[0], device="cuda", gpus_per_worker=1.5)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,9 +14,11 @@ import pandas as pd
 from probe.errors import DataError, ModelError
 from probe.images.onnx_classifier import is_onnx, onnx_revision, own_face_margin
 from probe.images.plan import read_metadata
+from probe.images.reading import as_files
 from probe.io.artifacts import hash_parts, read_table, write_table
+from probe.io.executors import refuse_other
 from probe.run.files import LABELS, SIDES
-from probe.run.folder import Run, refuse_other, stale_files
+from probe.run.folder import Run, stale_files
 from probe.text.checkpoints import model_revision, resolve_model
 from probe.text.templates import fill
 
@@ -264,10 +265,7 @@ def open_models(
     there = load_classifier(run), load_clip(run), lexicon
 
     def look(piece: tuple[list[bytes], list[str]]) -> pd.DataFrame:
-        with TemporaryDirectory(prefix="moesd-probe-") as folder:
-            files = [Path(folder) / f"{number}.png" for number in range(len(piece[0]))]
-            for file, content in zip(files, piece[0], strict=True):
-                file.write_bytes(content)
+        with as_files(piece[0]) as files:
             return _see(*there, files, piece[1])
 
     return look
