@@ -155,7 +155,7 @@ def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     groups={
         "Images": ("n_images", "guidance_scale", "n_steps"),
         "Correction": ("routing", "strength", "target"),
-        ADVANCED: ("batch_size", "precision", "seed"),
+        ADVANCED: ("batch_size", "dtype", "offload", "compile", "seed"),
     },
     in_file=("guidance_slope", "guidance_intercept", "min_explained"),
 )

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from probe.arrays import Float32
 from probe.images.guidance_cache import LEAST_ROWS
 from probe.images.intervention import Condition, Intervention
+from probe.images.memory import BatchLimit
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
 
@@ -32,12 +33,6 @@ _DENOISED = 25
 _LEAST_DENOISED = 20
 
 
-def arithmetic(device_type: str, precision: str) -> torch.autocast:
-    """Compute a block in ``fp32``, or in ``bf16`` or ``fp16`` where torch holds that to be safe."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
-
-
 class Part(NamedTuple):
     """What images that are denoised together are made from."""
 
@@ -54,55 +49,75 @@ class Drawing(NamedTuple):
     n_steps: int
     empty: Conditions | None  # of the empty prompt, which only guidance needs
     method: Intervention
-    precision: str = "fp32"
+    denoised: BatchLimit
+    decoded: BatchLimit
+
+    @classmethod
+    def start(
+        cls, guidance_scale: float, n_steps: int, empty: Conditions | None, method: Intervention
+    ) -> Drawing:
+        """Start with batches as large as the plan's."""
+        limits = BatchLimit("denoise"), BatchLimit("decode")
+        return cls(guidance_scale, n_steps, empty, method, *limits)
 
     @torch.no_grad()
-    def latents(self, pipeline: Any, part: Part) -> torch.Tensor:
+    def latents(self, pipeline: Any, part: Part) -> Any:
         """Denoise the images of a part."""
         model = image_model(pipeline)
-        with (
-            self.method.denoising(pipeline, part.conditions),
-            arithmetic(model.device.type, self.precision),
-        ):
-            return model.denoise(
-                part.given.to(model.device),
-                None if self.empty is None else self.empty.to(model.device),
-                part.seeds,
-                guidance_scale=self.guidance_scale,
-                n_steps=self.n_steps,
-            )
+        empty = None if self.empty is None else self.empty.to(model.device)
+
+        def denoise(rows: slice) -> Any:
+            with self.method.denoising(pipeline, part.conditions[rows]):
+                return model.denoise(
+                    part.given[rows].to(model.device),
+                    empty,
+                    part.seeds[rows],
+                    guidance_scale=self.guidance_scale,
+                    n_steps=self.n_steps,
+                )
+
+        found = self.denoised.run(denoise, len(part.seeds))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def pngs(self, pipeline: Any, latents: Any, keys: list[str]) -> list[bytes]:
+        """Decode latents to PNG files that hold the images' keys."""
+        files = []
+        for image, key in zip(decode(pipeline, latents, self.decoded), keys, strict=True):
+            note, file = PngInfo(), BytesIO()
+            note.add_text(KEY, key)
+            image.save(file, "PNG", pnginfo=note)
+            files.append(file.getvalue())
+        return files
 
 
 @torch.no_grad()
-def decode(pipeline: Any, latents: torch.Tensor) -> list[Image.Image]:
+def decode(pipeline: Any, latents: Any, limit: BatchLimit | None = None) -> list[Image.Image]:
     """Decode latents in parts that a CPU computes fastest."""
-    model = image_model(pipeline)
-    parts = decoded_together(len(latents), model.device)
-    return [image for part in parts for image in model.decode(latents[part])]
+    model, limit, images = image_model(pipeline), limit or BatchLimit("decode"), []
+    for part in decoded_together(len(latents), model.device):
+
+        def work(rows: slice, of_part: Any = latents[part]) -> list[Image.Image]:
+            return model.decode(of_part[rows])
+
+        n = part.stop - part.start
+        images += [of for some in limit.run(work, n, saves_memory=model.tile) for of in some]
+    return images
 
 
-def pngs(pipeline: Any, latents: torch.Tensor, keys: list[str]) -> list[bytes]:
-    """Decode latents to PNG files that hold the images' keys."""
-    files = []
-    for image, key in zip(decode(pipeline, latents), keys, strict=True):
-        note, file = PngInfo(), BytesIO()
-        note.add_text(KEY, key)
-        image.save(file, "PNG", pnginfo=note)
-        files.append(file.getvalue())
-    return files
-
-
-def open_drawing(drawing: Drawing, n_threads: int, models: Any) -> Callable[[Part], list[bytes]]:
+def open_drawing(
+    drawing: Drawing, n_threads: int, dtype: str, models: Any
+) -> Callable[[Part], list[bytes]]:
     """Open the pipeline on a worker, which makes PNG files of parts.
 
-    For few rows torch rounds as the number of threads says; ``n_threads`` are the driver's.
+    For few rows torch rounds as the number of threads says; ``n_threads`` and ``dtype`` are the
+    driver's.
     """
-    pipeline, own = models.load_pipeline(), torch.get_num_threads()
+    pipeline, own = models.load_pipeline(dtype=dtype), torch.get_num_threads()
 
     @torch.no_grad()
     def draw(part: Part) -> list[bytes]:
         torch.set_num_threads(own if len(part.seeds) >= LEAST_ROWS else n_threads)
-        return pngs(pipeline, drawing.latents(pipeline, part), part.keys)
+        return drawing.pngs(pipeline, drawing.latents(pipeline, part), part.keys)
 
     return draw
 

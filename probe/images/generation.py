@@ -20,7 +20,6 @@ from probe.images.denoising import (
     denoised_together,
     fitting_batch,
     open_drawing,
-    pngs,
 )
 from probe.images.intervention import Condition, Intervention, corrected
 from probe.images.models.conditions import Conditions
@@ -36,7 +35,8 @@ __all__ = ["GenerationPlan", "generate"]
 
 Write = Callable[[int, list[bytes]], None]
 
-_CHUNK = 1024  # conditions whose states are made together: 242 MB for Stable Diffusion v1
+_CHUNK = 1024  # conditions whose states are made together at most
+_CHUNK_BYTES = 2**28  # 1024 of Stable Diffusion v1, 32 of FLUX.1
 _N_CHUNKS = 2  # in memory
 
 
@@ -50,7 +50,6 @@ def generate(
     revision: str,
     intervention: Intervention | None = None,
     batch_size: int | None = None,
-    precision: str = "fp32",
     reuse: Path | Sequence[Path] | None = None,
     known: dict[str, Conditions] | None = None,
     progress: Progress | None = None,
@@ -68,10 +67,10 @@ def generate(
     ``folder`` becomes an imagefolder: PNGs and ``metadata.jsonl``, which is written last. A
     ``guidance_scale`` of 1 is no guidance; ``revision`` is that of the pipeline's weights. The base
     model generates where there is no ``intervention``, from the same noise. By default the
-    ``batch_size`` is what fits in a few GB; ``precision`` (see `arithmetic`) is the denoiser's.
-    Images of the folders ``reuse`` are copied where the key is the same. ``known`` has states of
-    prompts that were encoded before; new ones are added. With ``distribute``, workers make the
-    parts, and this process writes the same files.
+    ``batch_size`` is what fits in a few GB; it is halved where memory does not suffice. Images of
+    the folders ``reuse`` are copied where the key is the same. ``known`` has states of prompts that
+    were encoded before; new ones are added. With ``distribute``, workers make the parts, and this
+    process writes the same files.
 
     Returns the plan's table with a column ``key``.
     """
@@ -81,10 +80,11 @@ def generate(
         )
     size = batch_size or fitting_batch(pipeline)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
-    settings += "" if precision == "fp32" else f" {precision}"
     method = intervention or Intervention()
     prompts, seeds = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
     model = image_model(pipeline)
+    dtype = getattr(pipeline, "dtype", torch.float32)
+    settings += "" if dtype == torch.float32 else f" {dtype}"
     with torch.no_grad():
         conditions = method.conditions(prompts, seeds)
         distinct, known = list(dict.fromkeys(conditions)), {} if known is None else known
@@ -101,7 +101,7 @@ def generate(
             done = _report(progress, done + 1, len(table))
         new, changes = table[~is_made], any(signatures.values())
         empty = _encoded(model, [""], known)[0] if model.is_guided(guidance_scale) else None
-        drawing = Drawing(guidance_scale, n_steps, empty, method, precision)
+        drawing = Drawing.start(guidance_scale, n_steps, empty, method)
 
         def divide(n: int) -> list[slice]:
             # A method that changes the denoiser may compute on few rows of a part.
@@ -136,7 +136,9 @@ def generate(
         else:
             # A method may be large, and its states are in the parts.
             sent = drawing if changes else drawing._replace(method=Intervention())
-            drawn = distribute(partial(open_drawing, sent, torch.get_num_threads()), missing())
+            name = str(dtype).removeprefix("torch.")
+            opener = partial(open_drawing, sent, torch.get_num_threads(), name)
+            drawn = distribute(opener, missing())
             finished = _written(drawn, write)
         with closing(finished):
             for number in finished:
@@ -155,10 +157,11 @@ def _draw_here(
 ) -> Generator[int, None, None]:
     """Make and write the images of parts; yield the number of each part that is done."""
     cpu = CpuWorkers(pipeline, n_together)
+    is_offloaded = image_model(pipeline).is_offloaded
 
     def finish(number: int, part: Part, latents: torch.Tensor | None) -> int:
         latents = drawing.latents(cpu.pipeline, part) if latents is None else latents
-        write(number, pngs(cpu.pipeline, latents, part.keys))
+        write(number, drawing.pngs(cpu.pipeline, latents, part.keys))
         return number
 
     def pieces() -> Iterator[Callable[[], int]]:
@@ -167,7 +170,10 @@ def _draw_here(
             latents = drawing.latents(pipeline, part) if cpu.n == 1 else None
             yield partial(finish, number, part, latents)
 
-    yield from cpu.run(pieces())
+    if is_offloaded:  # decoding would move the denoiser away while it computes
+        yield from (finish(number, part, None) for number, part in parts)
+    else:
+        yield from cpu.run(pieces())
 
 
 def _written(drawn: Results[int], write: Write) -> Generator[int, None, None]:
@@ -189,16 +195,24 @@ def _conditions_when_needed(
     which it is asked for. A million prompts of Stable Diffusion would need 236 GB.
     """
     rows = {condition: row for row, condition in enumerate(distinct)}
+    n_bytes = sum(
+        array.nbytes
+        for one in _encoded(model, [of.prompt for of in distinct[:1]], known)
+        for array in one.arrays()
+    )
+    size = min(_CHUNK, max(1, _CHUNK_BYTES // max(1, n_bytes)))
 
     @lru_cache(maxsize=_N_CHUNKS)
     @torch.no_grad()
     def chunk(number: int) -> Conditions:
-        some = distinct[number * _CHUNK : (number + 1) * _CHUNK]
+        some = distinct[number * size : (number + 1) * size]
         plain = Conditions.stack(_encoded(model, [of.prompt for of in some], known))
+        for prompt in list(known)[:-size]:
+            del known[prompt]
         return corrected(model, method, some, plain)
 
     def given(condition: Condition) -> Conditions:
-        number, row = divmod(rows[condition], _CHUNK)
+        number, row = divmod(rows[condition], size)
         return chunk(number)[row : row + 1]
 
     return given
@@ -209,10 +223,7 @@ def _encoded(
 ) -> list[Conditions]:
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
     known.update(zip(new, model.encode(new), strict=True))
-    found = [known[prompt] for prompt in prompts]
-    for prompt in list(known)[:-_CHUNK]:
-        del known[prompt]
-    return found
+    return [known[prompt] for prompt in prompts]
 
 
 def _keys(

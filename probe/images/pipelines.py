@@ -27,11 +27,33 @@ class GenerationSettings:
     n_steps: int = 50
 
 
-def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
-    """Open the pipeline of an image model in single precision, or what a plugin opens for it.
+def load_pipeline(
+    model: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    offload: str = "none",
+    is_compiled: bool = False,
+) -> Any:
+    """Open the pipeline of an image model, or what a plugin opens for it.
 
-    ``model`` is as for `probe.text.checkpoints.resolve_model`; see also
-    `probe.images.models.lookup.image_model`.
+    Parameters
+    ----------
+    model : str or Path
+        As for `probe.text.checkpoints.resolve_model`; see also
+        `probe.images.models.lookup.image_model`.
+    device : str
+        Where images are made.
+    dtype, offload : str
+        Precision of all weights, and which of them stay in the CPU's memory until they compute; see
+        `probe.images.weights`.
+    is_compiled : bool
+        Whether `torch.compile` compiles the denoiser when it is first called.
+
+    Raises
+    ------
+    ModelError, OptionError, MemoryLimitError
+        If the model cannot be opened, or not so on this device.
     """
     folder = resolve_model(model)
     name = declared_name(folder / INDEX, "_class_name")
@@ -39,12 +61,15 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
         return FAMILIES[name](folder, device=device)
     family = check_pipeline(folder)
     # Imported here: diffusers takes seconds, and most errors are found before.
-    import torch
     from diffusers import DiffusionPipeline
     from diffusers.utils import logging
 
-    from probe.text.loading import opening
+    from probe.images.weights import choose_weights, place
+    from probe.text.loading import find_device, opening
 
+    where, denoiser = find_device(device), "" if family is None else family.denoiser
+    parts = [part for part in read_index(folder) if (folder / part).is_dir()]
+    weights = choose_weights(folder, parts, denoiser, device=where, dtype=dtype, offload=offload)
     entries = read_config(folder / INDEX)
     absent = {part: None for part, entry in entries.items() if entry == [None, None]}
     absent |= {} if family is None else family.loading
@@ -56,13 +81,16 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> Any:
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
-                dtype=torch.float32,  # of every part, whatever it is stored in
-                low_cpu_mem_usage=False,  # True needs accelerate, and warns without it
+                dtype=weights.dtype,  # of every part, whatever it is stored in
+                variant=weights.variant,
                 **absent,
-            ).to(device)
+            )
     finally:
         if shows_bars:
             logging.enable_progress_bar()
+    place(pipeline, device=where, offload=offload)
+    if is_compiled and family is not None:
+        getattr(pipeline, denoiser).compile()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

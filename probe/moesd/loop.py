@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from probe.errors import DataError, MemoryLimitError, OptionError
-from probe.images.denoising import arithmetic
+from probe.images.memory import is_memory_error
 from probe.io import distributed
 from probe.io.progress import Progress
 from probe.moesd.checkpoint import Checkpoint, State
@@ -99,9 +99,7 @@ class Loop:
                     self._done += steps.done
                     self._minimise(steps, phase, start)
             except RuntimeError as error:
-                # The CPU's allocator raises no class of its own.
-                is_cpu_allocator = "can't allocate memory" in str(error)
-                if not (is_cpu_allocator or isinstance(error, torch.OutOfMemoryError)):
+                if not is_memory_error(error):
                     raise
                 raise MemoryLimitError(_advice(objective, self._config)) from error
         self._done = end
@@ -148,6 +146,12 @@ def _advice(objective: Objective | None, config: TrainConfig) -> str:
     return f"memory does not suffice {what}; {way}, or use a device with more (--device cpu)"
 
 
+def _arithmetic(device_type: str, precision: str) -> torch.autocast:
+    """Compute a block in ``fp32``, or in ``bf16`` or ``fp16`` where torch holds that to be safe."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
+
+
 class _Steps:
     """The steps of one objective: optimizer, schedule and precision."""
 
@@ -185,7 +189,7 @@ class _Steps:
                 if (skip := getattr(self.objective, "skip", None)) is not None:
                     skip()
                 continue
-            with arithmetic(self._device, self._config.precision):
+            with _arithmetic(self._device, self._config.precision):
                 loss = self.objective.loss() / n_batches
             self._scaler.scale(loss).backward()
             total = total + loss.detach()

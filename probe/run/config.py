@@ -21,6 +21,8 @@ IMPORT = "import:"
 """What ``model`` begins with in a run of imported vectors; the name of their file follows."""
 _RENAMED = {"probe": "study"}
 """Tables that had another name, which is still read."""
+_REMOVED = {"generate": {"precision": "fp32"}}
+"""Settings that are gone, with the values that change nothing."""
 
 _HEADER = """\
 # Settings of this run. Edit them, then run `moesd-probe run` again: it updates what they affect.
@@ -80,6 +82,9 @@ class Config:
             raise ArtifactError(f'{path} names no model; add a line like model = "tinytown"')
         known = settings_tables()
         data = {_RENAMED.get(name, name): value for name, value in data.items()}
+        for name, gone in _REMOVED.items():
+            if isinstance(table := data.get(name), dict):
+                data[name] = {of: it for of, it in table.items() if gone.get(of) != it}
         if unknown := [name for name in data if name not in known]:
             raise ArtifactError(
                 f"{path} has no use for {unknown[0]!r}; known are schema, model and the tables "

@@ -114,11 +114,24 @@ class Run:
         encoder = self.config.embed.encoder or None
         return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
 
-    def load_pipeline(self) -> Any:
-        """Open the image model; see `probe.images.models.lookup.image_model`."""
+    def load_pipeline(self, *, dtype: str = "", is_plain: bool = False) -> Any:
+        """Open the image model as the settings of ``generate`` say, but for a ``dtype``.
+
+        ``is_plain`` is in single precision and on the device, for what trains or edits weights or
+        compares predictions. See `probe.images.models.lookup.image_model`.
+        """
         from probe.images.pipelines import load_pipeline
 
-        return load_pipeline(self.config.model, device=self.device)
+        config, model = self.config.generate, self.config.model
+        if is_plain:
+            return load_pipeline(model, device=self.device)
+        return load_pipeline(
+            model,
+            device=self.device,
+            dtype=dtype or config.dtype,
+            offload=config.offload,
+            is_compiled=config.compile,
+        )
 
     def load_correction(self, encoder: TextEncoder | None = None) -> MoESD:
         """Open the trained correction, with its text encoder if that is open already."""

@@ -64,7 +64,6 @@ def make_images(
         guidance_scale=config.guidance_scale,
         n_steps=config.n_steps,
         batch_size=config.batch_size or None,
-        precision=config.precision,
         revision=run.revision,
         intervention=intervention,
         reuse=reuse,

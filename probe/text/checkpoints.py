@@ -14,6 +14,8 @@ TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAFE = ("*.safetensors",)
+HALF = "fp16"
+"""The variant of files with weights in half precision, as ``model.fp16.safetensors``."""
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 _DEFINING = (".json", ".txt", ".model", ".safetensors", ".bin")
 _WHOLE = 64 * 2**20  # bytes up to which a file is hashed whole
@@ -103,6 +105,16 @@ def choose_encoder(folder: Path, encoder: str | None = None) -> str:
         choice = f"choose from {list(known)}" if known else "it is one itself: leave encoder out"
         raise OptionError(f"{folder} has no text encoder {encoder!r}; {choice}")
     return encoder or (known[0] if known else "")
+
+
+def weight_files(part: Path) -> list[Path]:
+    """List the safetensors of one part of a model."""
+    return _matching(part, _SAFE)
+
+
+def is_half_file(path: Path) -> bool:
+    """Whether a file of weights is of the variant `HALF`."""
+    return f".{HALF}" in path.name
 
 
 def read_index(folder: Path) -> dict[str, tuple[str, str]]:

@@ -12,7 +12,15 @@ from transformers.utils import logging
 
 from probe.errors import ModelError, OptionError
 from probe.io.files import one_line
-from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
+from probe.text.checkpoints import (
+    HALF,
+    choose_encoder,
+    is_half_file,
+    read_config,
+    read_index,
+    refuse_pickle,
+    weight_files,
+)
 from probe.text.encoding.conditioning import DECODERS
 
 # Families that AutoModelForTextEncoding does not open, or not by the configuration of a whole CLIP.
@@ -40,12 +48,14 @@ def load_parts(
     weights, words, class_name = _find(folder, choose_encoder(folder, encoder))
     if not allow_pickle:
         refuse_pickle(weights)
+    files = weight_files(weights)
     with opening(weights):
         model, report = getattr(transformers, class_name).from_pretrained(
             str(weights),
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=None if allow_pickle else True,
+            variant=HALF if files and all(map(is_half_file, files)) else None,
             output_loading_info=True,
         )
     # The pooling layer is not used; other missing weights would be random numbers.

@@ -30,6 +30,7 @@ from probe.text.encoder import TextEncoder
 WIDTH = 32
 SEEDS = [3, 2**32 - 1]
 STEPS = 2
+DTYPES = ("float32", "bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -409,6 +410,13 @@ def make(model, folder):
     plan = GenerationPlan(pd.DataFrame(rows, columns=list(COLUMNS)))
     generate(model, plan, folder, guidance_scale=3.0, n_steps=STEPS, revision="tiny")
     return [np.asarray(Image.open(folder / f"{of}.png")) for of in ("cook", "nurse")]
+
+
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "sd"])
+def test_a_family_computes_in_half_precision(folder_of, tmp_path, name):
+    images = (make(load_pipeline(folder_of(name), dtype=of), tmp_path / of) for of in DTYPES)
+    whole, half = (np.array(of, float) for of in images)
+    assert 0 < np.abs(whole - half).mean() < 5  # of 255 levels
 
 
 def test_a_pipeline_of_another_family_is_called_with_each_prompt(folder_of, tmp_path, monkeypatch):

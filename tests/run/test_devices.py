@@ -17,6 +17,7 @@ CASES = [
     ("cpu", "bf16"),
     *(pytest.param("cuda", of, marks=pytest.mark.gpu) for of in ("fp32", "bf16", "fp16")),
 ]
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 TOLERANCES = {"fp32": (0.01, 0.01), "fp16": (0.05, 0.02), "bf16": (0.15, 0.02)}
 """Of the trained experts, as a share of what they learned (bf16 on a CPU: 0.057), and of pixels, 0
 to 255, on average (0.0014). The formats round by 1e-7, 1e-3 and 8e-3 of a number."""
@@ -29,7 +30,7 @@ def whole_pipeline(folder, model, lexicon, *, device, precision):
     experiment.embed()
     experiment.fit(n_bootstrap=20)
     experiment.train(precision=precision)
-    experiment.generate(n_images=2, precision=precision)
+    experiment.generate(n_images=2, dtype=DTYPES[precision])
     experiment.evaluate(n_bootstrap=20)
     experiment.export(folder / "embeddings.npy")
     experts = load_file(folder / "moesd" / "experts.safetensors")

@@ -34,6 +34,15 @@ class Function(ImageModel):
         return 4, 128, 128
 
     @property
+    def is_offloaded(self) -> bool:
+        """No."""
+        return False
+
+    def tile(self) -> bool:
+        """The images are there already."""
+        return False
+
+    @property
     def can_copy(self) -> bool:
         """No."""
         return False

@@ -65,9 +65,15 @@ class ImageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where images are denoised; ``pipeline.device`` would visit all modules."""
-        device: torch.device = self.network.device
+        """Where images are denoised, also if the weights are kept elsewhere until they compute."""
+        device: torch.device
+        device = self.pipeline._execution_device if self.is_offloaded else self.network.device
         return device
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether parts of the pipeline are moved to the device when they compute."""
+        return hasattr(self.network, "_hf_hook")
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -149,7 +155,16 @@ class ImageModel:
     @property
     def can_copy(self) -> bool:
         """Whether copies of the pipeline may denoise in threads of one CPU."""
-        return self.device.type == "cpu" and not is_compiled(self.network)
+        is_plain = not (self.is_offloaded or is_compiled(self.network))
+        return is_plain and self.device.type == "cpu"
+
+    def tile(self) -> bool:
+        """Decode images in tiles from now on, which needs less memory; False if that is so."""
+        vae = self.pipeline.vae
+        if vae.use_tiling:
+            return False
+        vae.enable_tiling()
+        return True
 
     def _encoded(self, prompt: str, options: Mapping[str, Any]) -> Conditions:
         found = self.pipeline.encode_prompt(

@@ -46,6 +46,16 @@ class StableDiffusionXL(ImageModel):
         scaled: torch.Tensor = latents * spread / config.scaling_factor + middle
         return scaled
 
+    def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self.pipeline.vae
+        if vae.dtype != torch.float16 or not vae.config.force_upcast:
+            return super()._decoded(latents)
+        vae.to(torch.float32)  # it overflows in float16
+        try:
+            return super()._decoded(latents.float())
+        finally:
+            vae.to(torch.float16)
+
     def _postprocessed(self, decoded: torch.Tensor) -> list[Image.Image]:
         if self.pipeline.watermark is not None:
             decoded = self.pipeline.watermark.apply_watermark(decoded)

@@ -53,7 +53,7 @@ class Bench:
     @cached_property
     def pipeline(self) -> Any:
         """The image model."""
-        return self.run.load_pipeline()
+        return self.run.load_pipeline(is_plain=True)
 
     @cached_property
     def encoder(self) -> TextEncoder:

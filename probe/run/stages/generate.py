@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from probe.errors import OptionError
 from probe.io.artifacts import write_json
 from probe.io.files import hash_parts
-from probe.io.settings import PRECISIONS, Settings, seed_setting, setting, settings_line
+from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.moesd.router import MIN_EXPLAINED, ROUTERS
 from probe.run.files import SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
@@ -34,11 +34,22 @@ class GenerateConfig(Settings):
     batch_size: int = setting(
         0, "Images denoised together; 0 lets the model's size decide.", minimum=0
     )
-    precision: str = setting(
-        "fp32",
-        "Arithmetic of the denoiser: fp32, or bf16 or fp16, several times as fast on a GPU.",
-        choices=PRECISIONS,
+    dtype: str = setting(
+        "auto",
+        "Precision of the weights: auto is that of the checkpoint on a GPU, and float32 on a CPU; "
+        "float16 and bfloat16 take half the memory and are several times as fast on a GPU.",
+        choices=("auto", "float32", "float16", "bfloat16"),
         is_later=True,
+    )
+    offload: str = setting(
+        "none",
+        "Weights that wait in the CPU's memory until a GPU needs them: none, model (one part of "
+        "the pipeline computes at a time), or sequential (layer by layer: least memory, slowest).",
+        choices=("none", "model", "sequential"),
+        is_later=True,
+    )
+    compile: bool = setting(
+        False, "Compile the denoiser: minutes once, then faster on a GPU.", is_later=True
     )
     routing: str = setting(
         OWN,
@@ -169,7 +180,7 @@ class Generate(Stage):
         """Hash of the settings and inputs."""
         return hash_parts(
             "generate",
-            settings_line(run.config.generate),
+            settings_line(run.config.generate, without=("offload", "compile")),
             repr(run.lexicon),
             run.revision,
             run.hashes(*correction_files(run.config)),

@@ -135,7 +135,7 @@ def train_correction(
     direction, projection = read_direction(run)
     examples = None
     if config.needs_pictures:
-        pipeline = run.load_pipeline() if pipeline is None else pipeline
+        pipeline = run.load_pipeline(is_plain=True) if pipeline is None else pipeline
         with distributed.first_before_others():
             examples = make_examples(run, pipeline)
     return train_moesd(

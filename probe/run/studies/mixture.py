@@ -87,7 +87,7 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     from probe.moesd.token import SpecialToken
     from probe.run.routing import counterfactuals_of
 
-    encoder, pipeline = run.load_encoder(), run.load_pipeline()
+    encoder, pipeline = run.load_encoder(), run.load_pipeline(is_plain=True)
     prompts = [
         fill(run.lexicon.templates[run.config.generate.scored_on].neutral[0], subject=subject)
         for subject in subjects
