@@ -34,6 +34,11 @@ def test_importing_probe_imports_nothing_heavy():
     assert imported_by("import probe") == set()
 
 
+def test_without_an_executor_nothing_of_ray_is_imported():
+    code = "cli.main, probe.run.stages.embed, probe.io.executors, probe.audit.image_labels"
+    assert "ray" not in imported_by(f"import {code}")
+
+
 @pytest.mark.parametrize("command", ["", "run", "train", "study", "compare methods"])
 def test_help_imports_nothing_heavy(command):
     arguments = [*command.split(), "--help"]

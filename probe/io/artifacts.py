@@ -26,6 +26,7 @@ from probe.io.files import (
     read_whole,
     readable,
 )
+from probe.io.parquet import BoundedParquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,14 +119,13 @@ def read_table(path: Path | str, *, kind: str) -> tuple[pd.DataFrame, Provenance
         If the file is missing, truncated, of another kind or of another schema.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = Path(path)
     provenance = read_provenance(path, kind=kind)
     with readable(path, pa.ArrowException):
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+        table = BoundedParquet(path, page_checksum_verification=True).read()
         _check_content(path, provenance, hash_parts(*table.column_names))
-        return table.replace_schema_metadata(None).to_pandas(), provenance
+        return table.to_pandas(), provenance
 
 
 def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance) -> None:

@@ -14,9 +14,7 @@ from typing import Any
 from probe.errors import DataError
 from probe.io.files import one_line
 from probe.io.lines import is_number, nearest, opened, read_json, read_json_lines, read_lines
-
-CHUNK = 10_000
-"""Rows that are in memory as Python objects at a time."""
+from probe.io.parquet import CHUNK, BoundedParquet
 
 Row = tuple[str, Sequence[Any]]
 """Position of a row ("line 3"), and its values, one a column."""
@@ -192,42 +190,32 @@ def _json_records(
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
     with reading_parquet(path) as file:
-        columns = list(file.schema_arrow.names)
-    return columns, parquet_rows(path)
+        columns = file.columns
+    return columns, parquet_rows(path, columns)
 
 
-def parquet_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, of some columns or all, `CHUNK` rows at a time."""
+def parquet_rows(path: Path, columns: list[str]) -> Iterator[Row]:
+    """Yield the rows of some columns of a Parquet file, `CHUNK` rows at a time."""
     with reading_parquet(path) as file:
         number = 0
-        for batch in file.iter_batches(CHUNK, columns=columns):
+        for batch in file.batches(columns):
             for values in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 yield f"row {(number := number + 1)}", values
 
 
 @contextmanager
-def reading_parquet(path: Path) -> Iterator[Any]:
-    """Open a user's file as a `pyarrow.parquet.ParquetFile`; `DataError` if it is damaged."""
+def reading_parquet(path: Path) -> Iterator[BoundedParquet]:
+    """Open a user's Parquet file; `DataError` if it is damaged, or huge in memory."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     with opened(path):
         pass
     try:
-        with pq.ParquetFile(path) as file:
-            yield file
+        yield BoundedParquet(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} is not Parquet, or is damaged ({one_line(error)}); write it anew"
         ) from error
-
-
-def is_text_type(kind: Any) -> bool:
-    """Whether an Arrow type is text, plain or as categories."""
-    import pyarrow as pa
-
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 _READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {

@@ -44,11 +44,13 @@ def test_every_dialect_says_the_same(tmp_path, text, name):
     assert table.seeds == ["1", "2"]
 
 
-def test_parquet_says_the_same(tmp_path):
+def test_parquet_says_the_same_and_its_images_are_not_read(tmp_path):
     frame = pd.DataFrame({"subject": ["nurse", "cook"], "gender": ["woman", None], "seed": [1, 2]})
+    frame = frame.assign(image=[{"bytes": b"1", "path": "1.png"}] * 2, raw=[b"1", b"2"])
+    frame["gender"] = frame["gender"].astype("category")
     frame.to_parquet(tmp_path / "a.parquet")
     table = read_labels(tmp_path / "a.parquet", values=["woman", "man"])
-    assert table.seeds == ["1", "2"]
+    assert (list(table.values), table.seeds) == (["gender"], ["1", "2"])
     np.testing.assert_array_equal(table.count("gender").counts, [[1, 0], [0, 0]])
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -75,6 +77,18 @@ def parquet(**columns):
     return prepare
 
 
+def repeated(n_rows, **columns):
+    """A short Parquet file that repeats its values so often."""
+
+    def prepare(folder):
+        indices = pa.array(np.zeros(n_rows, np.int8))
+        same = {name: pa.DictionaryArray.from_arrays(indices, [of]) for name, of in columns.items()}
+        pq.write_table(pa.table(same), folder / "v.parquet", compression="zstd")
+        return folder / "v.parquet"
+
+    return prepare
+
+
 DEEP = "[" * 200_000
 LABELS_OF = ("audit", "--labels", "FILE")
 COUNTS_OF = ("audit", "--counts", "FILE")
@@ -114,6 +128,13 @@ FILES = {
     "a huge matrix in a short file": (written("v.npy",
      b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999"
      b", 99999999), }".ljust(127) + b"\n"), VECTORS_OF, "v.npy is truncated"),
+    "millions of rows in a short file": (repeated(4_000_000, subject="nurse", gender="woman"),
+     LABELS_OF, "v.parquet is not Parquet, or is damaged (it unpacks to"),
+    "a long text that is repeated": (repeated(10_000, subject="a" * 1_000_000, gender="woman"),
+     LABELS_OF, "unpacks to 9,539 MiB"),
+    "a long list in a short file": (lambda folder: (pq.write_table(pa.table({"name": ["a"],
+     "vector": [np.zeros(8_000_000, np.float32)]}), folder/"v.parquet") or folder/"v.parquet"),
+     VECTORS_OF, "unpacks to"),
     "a huge tensor in a short file": (written("v.safetensors", (72).to_bytes(8, "little") +
      b'{"v":{"dtype":"F32","shape":[99999999999,99],"data_offsets":[0,4]}}'.ljust(72) + b"1234"),
      VECTORS_OF, "v.safetensors is truncated"),
@@ -243,6 +264,16 @@ def test_a_table_of_a_run_names_no_picture_outside(run, name):
     assert "outside" in one_line(result)
     with pytest.raises(Exception, match="outside"):
         image_pairs(RunFiles(run), n_pairs=1)
+
+
+def test_a_table_of_a_run_that_is_huge_in_memory_is_not_read(run):
+    whole = pq.read_schema(run / LABELS)
+    texts = {field.name: "a" * 100_000 for field in whole}
+    huge = pq.read_table(repeated(10_000, **texts)(run.parent))
+    pq.write_table(huge.replace_schema_metadata(whole.metadata), run / LABELS)
+    assert "labels.parquet cannot be read (it unpacks to" in one_line(
+        call("visualize", run, "--figure", "images")
+    )
 
 
 @pytest.mark.parametrize("name", ["images/base/nurse", "images", "latent/new", "config.toml"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.io.lines import read_json, read_json_lines, read_lines
-from probe.io.records import Records, choose_column, is_text_type, parquet_rows, reading_parquet
+from probe.io.records import Records, choose_column, parquet_rows, reading_parquet
 from probe.text.prompt_files import PROMPT_NAMES, check_column, checked_prompt
 
 Rows = Iterator[tuple[str, Any]]
@@ -76,7 +76,7 @@ def _table(path: Path, column: str | None) -> tuple[Rows, str]:
 def _parquet(path: Path, column: str | None) -> tuple[Rows, str]:
     """Read one column only: tables of images have many, and millions of rows."""
     with reading_parquet(path) as file:
-        is_text = {field.name: is_text_type(field.type) for field in file.schema_arrow}
+        is_text = {name: name in file.texts for name in file.columns}
     name = choose_column(path, is_text, wanted=column, known=PROMPT_NAMES, what="the captions")
     return ((place, values[0]) for place, values in parquet_rows(path, [name])), name
 
