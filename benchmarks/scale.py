@@ -26,6 +26,7 @@ import torch
 
 from probe.images.generation import generate
 from probe.images.plan import GenerationPlan, planned_rows, read_metadata
+from probe.images.reading import ImageBytes
 from probe.io.executors import RayExecutor
 from probe.run.config import Config
 from probe.run.evaluation import evaluators
@@ -92,7 +93,7 @@ def draw(run: Run, folder: Path, n: int) -> None:
 def label(run: Run, folder: Path, n: int) -> None:
     """Look at n images, in pieces of 25, each at its own."""
     names = read_metadata(folder / "images")["file_name"].tolist()
-    contents = [(folder / "images" / name).read_bytes() for name in names]
+    contents = [ImageBytes.read(folder / "images" / name) for name in names]
     opener = partial(evaluators.open_models, run.lexicon, evaluators.seen_by(run))
     prompts = ["a photo of a nurse"] * 25
     pieces = ((at, (contents[at : at + 25], prompts)) for at in range(0, n, 25))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.audit.labellers import FACE_MARGIN, Labeller, Opened, Seen, look, sent
+from probe.audit.labellers import FACE_MARGIN, Labeller, Opened, Seen, look
 from probe.audit.readers.image_folders import ImageFolder, find_images
 from probe.audit.readers.labels import SUBJECTS
 from probe.audit.readers.selection import Selection
@@ -19,6 +19,7 @@ from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.faces.classifier import Classifier
 from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
+from probe.images.reading import ImageBytes
 from probe.io.executors import Executor, Results
 from probe.io.files import hash_file
 from probe.io.progress import NamedProgress
@@ -177,7 +178,10 @@ def _seen(
     if distribute is None:
         found = ((start, look(opened, piece)) for start, piece in pieces)
     else:
-        found = distribute((start, sent(piece)) for start, piece in pieces)
+        found = distribute(
+            (start, ([ImageBytes.read(file) for file in files], of))
+            for start, (files, of) in pieces
+        )
     with closing(found):
         for start, (rows, tables, problems) in found:
             shifted = {start + row: problem for row, problem in problems.items()}

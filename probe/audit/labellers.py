@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import DataError, OptionError
 from probe.images.faces.classifier import Classifier, FaceClassifier
 from probe.images.faces.face import FaceDetector
+from probe.images.reading import Images, open_batches
 from probe.io.executors import refuse_other
-from probe.io.files import read_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +25,8 @@ FACE_MARGIN = 0.25
 
 Opened = tuple[Classifier, FaceDetector | None, float]
 """A classifier, what finds its faces if it is shown faces, and the margin around a face."""
-Piece = tuple[list[Path], list[str]]
-"""Files of images, and the names that a folder has for them."""
-Sent = tuple[list[Path], list[bytes], list[str]]
-"""The same with the contents of the files, which a worker has not."""
+Piece = tuple[Images, list[str]]
+"""Images, and the names that a folder has for them."""
 Seen = tuple[list[int], list[Any], dict[int, str]]
 """Positions of the images of a piece that can be opened, their labels, and why others cannot."""
 
@@ -102,22 +101,10 @@ class Labeller:
         found = onnx_revision(name) if is_onnx(name) else model_revision(_part(name, part))
         return f"{found}, {detector_line(self.faces)}" if self.faces else found
 
-    def open_on_worker(self, revision: str) -> Callable[[Sent], Seen]:
-        """Open the same weights elsewhere; return a function that labels a piece that was sent."""
-        from probe.images.reading import as_files
-
+    def open_on_worker(self, revision: str) -> Callable[[Piece], Seen]:
+        """Open the same weights elsewhere; return a function that labels a piece."""
         refuse_other("the classifier", self.revision(), revision)
-        opened = self.open()
-
-        def look_at(sent: Sent) -> Seen:
-            paths, contents, names = sent
-            with as_files(contents) as files:
-                rows, tables, problems = look(opened, (files, names))
-            for row, problem in problems.items():
-                problems[row] = problem.replace(str(files[row]), str(paths[row]))
-            return rows, tables, problems
-
-        return look_at
+        return partial(look, self.open())
 
     def _open_classifier(self) -> Classifier:
         if bool(self.classifier) == bool(self.clip):
@@ -150,8 +137,6 @@ class Labeller:
 
 def look(opened: Opened, piece: Piece) -> Seen:
     """Open and label the images of a piece, as many at a time as fit in memory."""
-    from probe.images.reading import open_batches
-
     classifier, faces, margin = opened
     files, names = piece
     problems: dict[int, str] = {}
@@ -166,18 +151,6 @@ def look(opened: Opened, piece: Piece) -> Seen:
             tables.append(shown.label_opened(whole, names=[names[row] for row in batch]))
         rows += batch
     return rows, tables, problems
-
-
-def sent(piece: Piece) -> Sent:
-    """Read the files of a piece; one that cannot be read is empty, as it is no image."""
-    files, names = piece
-    contents = []
-    for file in files:
-        try:
-            contents.append(read_whole(file))
-        except OSError:
-            contents.append(b"")
-    return files, contents, names
 
 
 def _part(name: str, part: str) -> Path:

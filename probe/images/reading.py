@@ -1,22 +1,42 @@
 """Open and check images: files, PIL images and arrays."""
 
+from __future__ import annotations
+
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from probe.errors import DataError, ShapeError
-from probe.io.files import one_line
+from probe.io.files import one_line, read_whole
 
-ImageInput: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
-Images: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
+
+class ImageBytes(NamedTuple):
+    """The content of an image file and its name, for a process that has not the file."""
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> ImageBytes:
+        """Read a file; one that cannot be read is empty, and so no image."""
+        try:
+            return cls(str(path), read_whole(path))
+        except OSError:
+            return cls(str(path), b"")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ImageInput: TypeAlias = Path | str | ImageBytes | Image.Image | npt.NDArray[Any]
+Images: TypeAlias = Sequence[Path | str | ImageBytes | Image.Image] | npt.NDArray[Any]
 """Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -77,14 +97,17 @@ def open_image(source: ImageInput) -> Image.Image:
             # `_check_size` has a lower bound
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
-            with open_file(Path(source)) as image:
+            file = BytesIO(source.content) if isinstance(source, ImageBytes) else Path(source)
+            with open_file(file) as image:
                 _check_size(image, str(source))
                 return _as_rgb(_upright(image), str(source))
     except FileNotFoundError as error:
         raise DataError(f"there is no image {source}; make it again, or drop it") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        is_other = isinstance(error, UnidentifiedImageError)  # whose message names the object
         raise DataError(
-            f"{source} cannot be read as an image ({one_line(error)}); make it again as "
+            f"{source} cannot be read as an image "
+            f"({'it has another format' if is_other else one_line(error)}); make it again as "
             f"{', '.join(FORMATS)}, or drop it"
         ) from error
 
@@ -109,16 +132,6 @@ def open_batches(
             batch = {}
     if batch:
         yield batch
-
-
-@contextmanager
-def as_files(contents: Sequence[bytes]) -> Iterator[list[Path]]:
-    """Write contents of image files to a folder that is removed afterwards."""
-    with TemporaryDirectory(prefix="moesd-probe-") as folder:
-        files = [Path(folder) / f"{number}.png" for number in range(len(contents))]
-        for file, content in zip(files, contents, strict=True):
-            file.write_bytes(content)
-        yield files
 
 
 def _check_size(image: Image.Image, name: str) -> None:

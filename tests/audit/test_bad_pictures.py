@@ -51,7 +51,7 @@ def save_100_megapixels(path):
     ("make", "boxes", "reason", "told"),
     [
         (None, [], "unreadable", "c.png; make it again, or drop it"),
-        (lambda path: path.write_bytes(EPS), [], "unreadable", "cannot identify image file"),
+        (lambda path: path.write_bytes(EPS), [], "unreadable", "it has another format"),
         (save_half_a_jpeg, [], "unreadable", "c.png cannot be read as an image (image file is"),
         (save_100_megapixels, [], "unreadable", "c.png has 100 megapixels; needed at most 64"),
         (save_plain, ["c.png,,,,"], "undetected", "a detector may miss one group"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +13,8 @@ from probe.io.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
+
+    from probe.images.reading import Images
 
 
 class Classifier(Protocol):
@@ -48,7 +49,7 @@ class FaceClassifier:
 
     def label(
         self,
-        images: Sequence[Path | str],
+        images: Images,
         *,
         batch_size: int = 256,
         progress: Progress | None = None,

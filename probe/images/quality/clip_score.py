@@ -15,7 +15,6 @@ from torch import nn
 from probe.errors import DataError, ModelError, ShapeError
 from probe.images.reading import Images, check_images
 from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
-from probe.io.progress import Progress
 from probe.text.loading import opening
 from probe.text.prompts import check_no_string, check_prompt
 
@@ -58,18 +57,12 @@ class ClipScorer:
 
     @torch.no_grad()
     def score(
-        self,
-        images: Images,
-        prompts: Sequence[str],
-        *,
-        batch_size: int = 256,
-        progress: Progress | None = None,
+        self, images: Images, prompts: Sequence[str], *, batch_size: int = 256
     ) -> npt.NDArray[np.float64]:
         """Score each image against its prompt, from 0 (unrelated) to 100 (the same direction).
 
         Only scores of the same CLIP can be compared. A repeated prompt is encoded once, and one
-        that is too long is cut off, which the logger ``probe`` announces. ``progress`` is called
-        with (done, total) images after each batch.
+        that is too long is cut off, which the logger ``probe`` announces.
         """
         check_images(images)
         if len(images) != len(prompts):
@@ -77,18 +70,13 @@ class ClipScorer:
                 f"there are {len(images)} images and {len(prompts)} prompts; needed one for each"
             )
         texts = self._encode_prompts(prompts, batch_size)
-        rows = self._encode_images(images, batch_size, progress)
+        rows = self._encode_images(images, batch_size)
         cosines: npt.NDArray[np.float64] = (rows * texts).sum(dim=1).numpy()
         return 100 * np.maximum(cosines, 0.0)
 
     @torch.no_grad()
     def weigh(
-        self,
-        images: Images,
-        prompts: Sequence[str],
-        *,
-        batch_size: int = 256,
-        progress: Progress | None = None,
+        self, images: Images, prompts: Sequence[str], *, batch_size: int = 256
     ) -> npt.NDArray[np.float64]:
         """Give the probability of each of several prompts (zero-shot classification).
 
@@ -98,26 +86,21 @@ class ClipScorer:
         if not prompts:
             raise DataError("there are no prompts to choose from; needed at least 1")
         texts = self._encode_prompts(prompts, batch_size)
-        rows = self._encode_images(images, batch_size, progress)
+        rows = self._encode_images(images, batch_size)
         scale = self.model.logit_scale.exp().cpu().double()
         weights: npt.NDArray[np.float64] = (scale * rows @ texts.T).softmax(dim=1).numpy()
         return weights
 
     @torch.no_grad()
-    def embed(
-        self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
-    ) -> npt.NDArray[np.float64]:
+    def embed(self, images: Images, *, batch_size: int = 256) -> npt.NDArray[np.float64]:
         """Embed images: projected and of unit length, shape (n, n_features)."""
-        embedded: npt.NDArray[np.float64]
-        embedded = self._encode_images(images, batch_size, progress).numpy()
+        embedded: npt.NDArray[np.float64] = self._encode_images(images, batch_size).numpy()
         return embedded
 
-    def _encode_images(
-        self, images: Images, batch_size: int, progress: Progress | None
-    ) -> torch.Tensor:
+    def _encode_images(self, images: Images, batch_size: int) -> torch.Tensor:
         """Unit vectors of images, (n, n_features)."""
         parts = []
-        for pixels in batches(images, self._preprocessor, batch_size=batch_size, progress=progress):
+        for pixels in batches(images, self._preprocessor, batch_size=batch_size):
             given = filled(pixels.to(self.model.device))
             pooled = self.model.vision_model(pixel_values=given).pooler_output
             parts.append(_unit(self.model.visual_projection(pooled))[: len(pixels)])

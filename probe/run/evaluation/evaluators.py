@@ -14,7 +14,7 @@ import pandas as pd
 from probe.errors import DataError, ModelError
 from probe.images.onnx_classifier import is_onnx, onnx_revision, own_face_margin
 from probe.images.plan import read_metadata
-from probe.images.reading import as_files
+from probe.images.reading import ImageBytes, Images
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.io.executors import refuse_other
 from probe.run.files import LABELS, SIDES
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     WholeClassifier = AttributeClassifier | OnnxClassifier
     Classifier = WholeClassifier | FaceClassifier
+
+Piece = tuple[Images, list[str]]
+"""Images of a piece, and their prompts."""
 
 _PIECES = "evaluation/pieces"
 _WORK = "looking at images"
@@ -202,7 +205,7 @@ def label_images(run: Run, classifier: Classifier) -> pd.DataFrame:
     return read_table(run.folder / LABELS, kind="labels")[0]
 
 
-def subjects_by_clip(lexicon: Lexicon, files: list[Path], clip: ClipScorer) -> list[str]:
+def subjects_by_clip(lexicon: Lexicon, files: Images, clip: ClipScorer) -> list[str]:
     """The subject that CLIP sees, of all of a lexicon, where the classifier knows none."""
     subjects = list(lexicon.split_of)
     neutral = lexicon.templates["test"].neutral[0]
@@ -239,7 +242,7 @@ def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame
         here = classifier, load_clip(run), run.lexicon
         found = ((number, _see(*here, *piece)) for number, piece in pieces)
     else:
-        read = ((n, ([file.read_bytes() for file in files], of)) for n, (files, of) in pieces)
+        read = ((n, ([ImageBytes.read(file) for file in files], of)) for n, (files, of) in pieces)
         found = run.distribute(partial(open_models, run.lexicon, models), read)
     done, progress = len(distinct) - sum(len(parts[n]) for n in missing), run.progress_on(_WORK)
     with closing(found):
@@ -257,25 +260,18 @@ def _files_and_prompts(run: Run, rows: pd.DataFrame) -> tuple[list[Path], list[s
     return [run.folder / "images" / side / name for side, name in names], rows["prompt"].tolist()
 
 
-def open_models(
-    lexicon: Lexicon, models: str, run: Run
-) -> Callable[[tuple[list[bytes], list[str]]], pd.DataFrame]:
+def open_models(lexicon: Lexicon, models: str, run: Run) -> Callable[[Piece], pd.DataFrame]:
     """Open the models of `seen_by` on a worker, which looks at contents of files."""
     refuse_other("the classifier and the CLIP", seen_by(run), models)
     there = load_classifier(run), load_clip(run), lexicon
-
-    def look(piece: tuple[list[bytes], list[str]]) -> pd.DataFrame:
-        with as_files(piece[0]) as files:
-            return _see(*there, files, piece[1])
-
-    return look
+    return lambda piece: _see(*there, *piece)
 
 
 def _see(
     classifier: Classifier,
     clip: ClipScorer,
     lexicon: Lexicon,
-    files: list[Path],
+    files: Images,
     prompts: list[str],
 ) -> pd.DataFrame:
     seen = classifier.label(files).rename(columns=column)
