@@ -26,7 +26,7 @@ from probe.io.files import (
     read_whole,
     readable,
 )
-from probe.io.parquet import BoundedParquet
+from probe.io.parquet import columns_read, open_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,9 +123,10 @@ def read_table(path: Path | str, *, kind: str) -> tuple[pd.DataFrame, Provenance
     path = Path(path)
     provenance = read_provenance(path, kind=kind)
     with readable(path, pa.ArrowException):
-        table = BoundedParquet(path, page_checksum_verification=True).read()
+        file = open_parquet(path, page_checksum_verification=True)
+        table = file.read(columns=list(columns_read(file.schema_arrow)))
         _check_content(path, provenance, hash_parts(*table.column_names))
-        return table.to_pandas(), provenance
+        return table.replace_schema_metadata(None).to_pandas(), provenance
 
 
 def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance) -> None:

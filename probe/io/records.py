@@ -14,7 +14,7 @@ from typing import Any
 from probe.errors import DataError
 from probe.io.files import one_line
 from probe.io.lines import is_number, nearest, opened, read_json, read_json_lines, read_lines
-from probe.io.parquet import CHUNK, BoundedParquet
+from probe.io.parquet import CHUNK, columns_read, open_parquet
 
 Row = tuple[str, Sequence[Any]]
 """Position of a row ("line 3"), and its values, one a column."""
@@ -189,29 +189,36 @@ def _json_records(
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
-    with reading_parquet(path) as file:
-        columns = file.columns
+    columns = list(parquet_columns(path))
     return columns, parquet_rows(path, columns)
+
+
+def parquet_columns(path: Path) -> dict[str, bool]:
+    """Whether each column of a user's Parquet file is text, of those that are read."""
+    import pyarrow.parquet as pq
+
+    with _parquet_errors(path):
+        return columns_read(pq.read_schema(path))
 
 
 def parquet_rows(path: Path, columns: list[str]) -> Iterator[Row]:
     """Yield the rows of some columns of a Parquet file, `CHUNK` rows at a time."""
-    with reading_parquet(path) as file:
-        number = 0
-        for batch in file.batches(columns):
+    number = 0
+    with _parquet_errors(path), open_parquet(path) as file:
+        for batch in file.iter_batches(CHUNK, columns=columns):
             for values in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 yield f"row {(number := number + 1)}", values
 
 
 @contextmanager
-def reading_parquet(path: Path) -> Iterator[BoundedParquet]:
-    """Open a user's Parquet file; `DataError` if it is damaged, or huge in memory."""
+def _parquet_errors(path: Path) -> Iterator[None]:
+    """Raise `DataError` for a file that is damaged, or huge in memory."""
     import pyarrow as pa
 
     with opened(path):
         pass
     try:
-        yield BoundedParquet(path)
+        yield
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} is not Parquet, or is damaged ({one_line(error)}); write it anew"

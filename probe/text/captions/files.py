@@ -8,7 +8,7 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.io.lines import read_json, read_json_lines, read_lines
-from probe.io.records import Records, choose_column, parquet_rows, reading_parquet
+from probe.io.records import Records, choose_column, parquet_columns, parquet_rows
 from probe.text.prompt_files import PROMPT_NAMES, check_column, checked_prompt
 
 Rows = Iterator[tuple[str, Any]]
@@ -75,9 +75,8 @@ def _table(path: Path, column: str | None) -> tuple[Rows, str]:
 
 def _parquet(path: Path, column: str | None) -> tuple[Rows, str]:
     """Read one column only: tables of images have many, and millions of rows."""
-    with reading_parquet(path) as file:
-        is_text = {name: name in file.texts for name in file.columns}
-    name = choose_column(path, is_text, wanted=column, known=PROMPT_NAMES, what="the captions")
+    columns = parquet_columns(path)
+    name = choose_column(path, columns, wanted=column, known=PROMPT_NAMES, what="the captions")
     return ((place, values[0]) for place, values in parquet_rows(path, [name])), name
 
 
