@@ -180,7 +180,6 @@ def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) 
         )
     names = ("classifier", "clip", "faces", "face_margin")
     device = options.get("device", "cpu")
-    executor = take_executor({name: options.get(name) for name in EXECUTOR}, device)
     with ProgressBar() as bar:
         return label_folder(
             path,
@@ -190,7 +189,7 @@ def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) 
             device=device,
             selection=selection,
             progress=bar,
-            executor=executor,
+            executor=take_executor({name: options.get(name) for name in EXECUTOR}, device),
             **{name: options.get(name) for name in names},
         )
 

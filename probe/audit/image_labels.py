@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,6 @@ from probe.stats.notation import counted
 
 if TYPE_CHECKING:
     from probe.images.faces.face import FaceDetector
-
-
-DistributePieces = Callable[[Iterable[tuple[int, Any]]], Results[int]]
-"""Lets workers look at pieces with a key; yields keys and what they saw, in any order."""
 
 _N_PROBLEMS = 3
 
@@ -90,7 +86,7 @@ def label_images(
     batch_size: int = 128,
     renamed: Mapping[str, str] = MappingProxyType({}),
     progress: NamedProgress | None = None,
-    distribute: DistributePieces | None = None,
+    distribute: Callable[[Any], Results[int]] | None = None,
 ) -> LabelTable:
     """Label every image of a folder, or the face that is found in it.
 
@@ -168,7 +164,7 @@ def _seen(
     names: list[str],
     opened: Opened,
     batch_size: int,
-    distribute: DistributePieces | None,
+    distribute: Callable[[Any], Results[int]] | None,
 ) -> Iterator[Seen]:
     """Look at pieces of a folder, in any order; positions are those in the folder."""
     pieces = (

@@ -179,6 +179,10 @@ def test_without_ray_one_line_says_what_to_install(finished_run, refusal, monkey
 
 def test_options_of_ray_need_ray(finished_run, refusal):
     assert "--executor ray" in refusal("generate", finished_run, "--workers", 2, code=2)
+    line = refusal("audit", "--labels", finished_run / "config.toml", "--executor", "ray", code=2)
+    assert "--executor needs --images or --sequential" in line
+    options = ("--executor", "ray", "--gpus-per-worker", 2)
+    assert "is for --device cuda" in refusal("generate", finished_run, *options, code=2)
 
 
 @pytest.fixture(scope="session")
@@ -231,5 +235,3 @@ def test_there_are_as_many_workers_as_cores_or_parts_of_gpus(cluster):
     with pytest.raises(OptionError, match="9999 workers need 1 CPU each"):
         RayExecutor(address=cluster[0], n_workers=9999)
     assert RayExecutor(address=cluster[0], device="cuda", gpus_per_worker=0.25).n_workers == 4
-    with pytest.raises(OptionError, match="needed a part of one GPU, or a whole number"):
-        RayExecutor(address=cluster[0], device="cuda", gpus_per_worker=1.5)
