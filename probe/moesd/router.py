@@ -161,9 +161,9 @@ def guidance_law(guidance_scale: float) -> ShareShift:
     """Return how guidance shifts shares if the empty prompt draws all values alike.
 
     Guidance samples from ``p(x | prompt)^w p(x)^(1 - w)``: with equal shares under ``p(x)`` a share
-    q_k becomes ``q_k^w / sum_j q_j^w``. On tinytown this halves the mean error of 40 occupations;
-    on Stable Diffusion v1.5 it is wrong (docs/mixture.md), and a shift has to be measured. A scale
-    of 1 or less is no guidance.
+    q_k becomes ``q_k^w / sum_j q_j^w``. Neither tinytown nor any model
+    whose counts are public obeys it (docs/mixture.md): measure a shift instead. A scale of 1 or
+    less is no guidance.
     """
     return ShareShift(slope=max(1.0, guidance_scale))
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from torch.nn.functional import mse_loss
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
+from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts, n_weights
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import states
-from probe.moesd.objectives.diffusion import HIGH_NOISE
+from probe.moesd.objectives.diffusion import HIGH_NOISE, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.token import SpecialToken
 from probe.text.encoder import TextEncoder
@@ -106,6 +108,25 @@ def test_a_diffusion_batch_holds_each_value_with_the_same_noise(
     assert torch.isfinite(diffusion_objective(pipeline).loss())
     assert (seen["times"][0::2] == seen["times"][1::2]).all()
     torch.testing.assert_close(seen["states"][0::2], seen["states"][1::2])
+
+
+@pytest.mark.parametrize("name", ["diffusion", "noise"])
+def test_a_batch_is_on_the_device_of_the_latents(
+    town, pictures, pipeline, diffusion_objective, name
+):
+    """The device meta stands for a GPU."""
+    if name == "diffusion":
+        objective = diffusion_objective(pipeline)
+    else:
+        examples = Examples.read(pictures)
+        objective = NoiseObjective(town.train(), examples, pipeline, batch_size=6, seed=0)
+
+    def unet(noised, times, states):
+        assert (noised.device.type, times.device.type) == ("meta", "meta")
+        return SimpleNamespace(sample=noised)
+
+    objective._latents, objective._unet = objective._latents.to("meta"), unet
+    assert objective.loss().device.type == "meta"
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers

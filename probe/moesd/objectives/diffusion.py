@@ -182,12 +182,13 @@ class NoiseObjective(DiffusionObjective):
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch, drawn with replacement."""
-        rows, times, noise = (each.to(self._latents.device) for each in self._draw())
-        clean, of = self._latents[rows], rows.cpu()
+        rows, times, noise = self._draw()
+        clean = self._latents[rows]
+        times, noise = times.to(clean.device), noise.to(clean.device)
         token, encoder = self._correction.token, self._correction.encoder
-        states = token.states(encoder, self._ids[of], self._places[of])
-        states = self._correction.experts(states, self._toward_male[of])
-        self._set_routes([self._routes[row] for row in of])
+        states = token.states(encoder, self._ids[rows], self._places[rows])
+        states = self._correction.experts(states, self._toward_male[rows])
+        self._set_routes([self._routes[row] for row in rows])
         noised = self._scheduler.add_noise(clean, noise, times)
         predicted = self._unet(noised, times, states).sample
         target = prediction_target(self._scheduler, clean, noise, times)
