@@ -1,6 +1,6 @@
 """The contract of a baseline: what it may learn from, and what it returns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
@@ -43,9 +43,9 @@ class Material:
     """All words, as a user of the method knows them."""
     prompts: PromptSet
     """Prompts for training, of occupations and of objects."""
-    examples: Callable[[], tuple[Float32, Sequence[str]]]
-    """Return at most 1,500 images, (n, 3, height, width) from -1 to 1, balanced by gender within
-    each training occupation, and the neutral prompt of each."""
+    examples: Callable[[], tuple[Iterable[Float32], Sequence[str]]]
+    """Return at most 1,500 images, in batches (n, 3, height, width) from -1 to 1, balanced by gender
+    within each training occupation, and the neutral prompt of each."""
     try_out: Callable[[Intervention, Sequence[str]], Trial]
     """Generate images of the neutral prompts of some occupations, from noise of its own. Test
     occupations are refused."""

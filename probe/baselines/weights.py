@@ -160,8 +160,8 @@ def lora(
     """
     unet, scheduler = material.pipeline.unet, training_scheduler(material.pipeline)
     generator = torch.Generator().manual_seed(material.seed)
-    pixels, prompts = material.examples()
-    clean = encode_images(material.pipeline.vae, [pixels])
+    batches, prompts = material.examples()
+    clean = encode_images(material.pipeline.vae, batches)
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
     states = material.encoder.states(list(row_of)).to(unet.device)
     rows = torch.tensor([row_of[prompt] for prompt in prompts])

@@ -35,7 +35,7 @@ def material(pipeline_folder: Path, lexicon: Lexicon) -> Material:
         pipeline=load_pipeline(pipeline_folder),
         lexicon=lexicon,
         prompts=prompts,
-        examples=lambda: (pixels, [f"a photo of a {name}" for name in seen for _ in range(4)]),
+        examples=lambda: ([pixels], [f"a photo of a {name}" for name in seen for _ in range(4)]),
         try_out=try_out,
         validation=("a validation occupation",),
     )

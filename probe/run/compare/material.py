@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -117,15 +117,14 @@ class Bench:
             seed=self.run.config.train.seed,
         )
 
-    def _examples(self) -> tuple[Float32, list[str]]:
+    def _examples(self) -> tuple[Iterator[Float32], list[str]]:
         """The images that the experts are trained on, generated if they are not there."""
         from probe.moesd.examples import Examples
 
         config = self.run.config.train
         folder = make_examples(self.run, self.pipeline)
         examples = Examples.read(folder, limit=config.n_examples, seed=config.seed)
-        pixels = np.concatenate(list(examples.batches(self.pipeline)))
-        return pixels, examples.table["prompt"].tolist()
+        return examples.batches(self.pipeline), examples.table["prompt"].tolist()
 
     def _try_out(self, folder: Path, intervention: Intervention, subjects: Sequence[str]) -> Trial:
         from probe.baselines.method import Trial
