@@ -83,7 +83,7 @@ def correction_card(run: Path) -> str:
     from huggingface_hub import ModelCardData
 
     evidence = Evidence.gather(run)
-    config = evidence.run.config
+    config, train = evidence.run.config, evidence.run.config.train
     data = ModelCardData(
         library_name="diffusers",
         base_model=hub_id(config.model),
@@ -98,7 +98,8 @@ def correction_card(run: Path) -> str:
         model_literal=Markdown(repr(evidence.model)),
         groups=evidence.groups,
         revision=evidence.run.revision,
-        settings=asdict(config.train),
+        settings=asdict(train) | {"recipe": train.recipe_line},
+        is_for_everyone=train.corrects_everyone,
         bias=bias_section(evidence),
     )
     return f"{text}\n"

@@ -44,8 +44,8 @@ class Material:
     prompts: PromptSet
     """Prompts for training, of occupations and of objects."""
     examples: Callable[[], tuple[Iterable[Float32], Sequence[str]]]
-    """Return at most 1,500 images, in batches (n, 3, height, width) from -1 to 1, balanced by gender
-    within each training occupation, and the neutral prompt of each."""
+    """Return at most 1,500 images in batches, (n, 3, height, width) from -1 to 1, balanced by
+    gender within each training occupation, and the neutral prompt of each."""
     try_out: Callable[[Intervention, Sequence[str]], Trial]
     """Generate images of the neutral prompts of some occupations, from noise of its own. Test
     occupations are refused."""

@@ -159,7 +159,8 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
             table = {"map": places, "gate": gate}.get(name, tables[name])
             write_table(folder / source.path, table, made)
         else:
-            planted = {"quality": quality, "moesd": THRESHOLDS | {"kind": "trained"}}
+            moesd = THRESHOLDS | {"kind": "trained", "recipe": "paper with n_experts = 2"}
+            planted = {"quality": quality, "moesd": moesd}
             write_json(folder / source.path, planted.get(name) or _planted(name), made)
     return folder
 

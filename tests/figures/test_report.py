@@ -250,6 +250,10 @@ def test_dots_that_coincide_are_stacked_and_no_stack_is_higher_than_the_strip():
     assert many["height"] <= HEIGHT + BIN
 
 
+def test_the_page_names_the_recipe_with_the_settings_that_are_not_its_own(page):
+    assert "paper with n_experts = 2" in text_of(page, "made")
+
+
 def test_the_changes_of_other_attributes_are_on_the_page(page, quality):
     section = text_of(page, "effects")
     assert section.count('<table class="other-attributes">') == 3  # overall, within each gender

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from figures.cards import correction_card
+from figures.cards.section import plain
 from probe.errors import DataError
 from probe.moesd.model import MoESD
 from probe.run import Experiment
@@ -37,6 +38,10 @@ def test_the_card_holds_the_figures_of_the_run_with_their_intervals(published, f
     assert f"{quality['n_images']['base']} images of each model" in card
     assert f"{quality['base']['mad']['floor']:.3f} |" in card
     assert "| n_examples | 80 |" in card
+    recipe = Experiment.open(finished_run).config.train.recipe_line
+    assert recipe.startswith("recommended with objective = 'both'")
+    assert f"| recipe | {plain(recipe)} |" in card
+    assert f"MoESD, recipe {plain(recipe)}; occupations" in card
     assert "## Limits" in card
     assert "tinytown" not in card  # this run's model is another
     assert card.startswith("---\nlibrary_name: diffusers\n")
@@ -47,6 +52,13 @@ def test_a_folder_that_holds_something_is_not_written_into(finished_run, tmp_pat
     with pytest.raises(DataError, match="is not empty"):
         Experiment.open(finished_run).publish(tmp_path, correction_card)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_card_says_which_prompts_its_recipe_changes(run):
+    experiment = Experiment.open(run)
+    for objective, which in (("both", "that are skewed"), ("counterfactual", "about people")):
+        experiment.train(objective=objective)
+        assert f"They change prompts {which}" in correction_card(run)
 
 
 def test_a_published_correction_has_the_router_of_its_figures(run, tmp_path):
