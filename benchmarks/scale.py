@@ -2,7 +2,8 @@
 
 ``python benchmarks/scale.py [--address HOST:PORT] [--json]``, with the laboratory model:
 
-- ``driver_pieces_per_second``: how many pieces one driver gives out to workers that do nothing.
+- ``driver_pieces_per_second``: how many pieces one driver gives out to workers that do nothing; by
+  the clock, by a second of its processor (which needs no idle machine), and its peak memory in MB.
 - ``speedup_workers``: two workers of one core against one, from the first result to the last.
 - ``overhead``: a whole job with two workers against this process with two threads.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +50,7 @@ class Timed:
 
     def map(self, job: Any, pieces: Any) -> Iterator[Any]:
         """Yield what the executor yields."""
-        self.times = []
+        self.times: list[float] = []
         for found in self.executor.map(job, pieces):
             self.times.append(time.perf_counter())
             yield found
@@ -127,9 +129,14 @@ def main(
     one = Timed(RayExecutor(address=address, n_workers=1))
     found: dict[str, Any] = {"load": round(os.getloadavg()[0], 1), "driver_pieces_per_second": {}}
     for n in n_pieces:
+        begun = time.process_time()
         for _ in two.map(do_nothing, ((number, number) for number in range(n))):
             pass
-        found["driver_pieces_per_second"][n] = round(two.rate)
+        found["driver_pieces_per_second"][n] = {
+            "clock": round(two.rate),
+            "processor": round(n / (time.process_time() - begun)),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
     run = Run(Path(), Config("tinytown"))
     jobs = {"embed": (embed, n_prompts), "generate": (draw, n_images), "label": (label, n_images)}
     jobs = {} if driver_only else jobs

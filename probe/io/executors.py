@@ -60,9 +60,11 @@ class RayExecutor:
         import torch
 
         kind = "GPU" if device.startswith("cuda") else "CPU"
-        if gpus_per_worker is not None and kind == "CPU":
-            raise OptionError("--gpus-per-worker is for --device cuda")
         n_each = gpus_per_worker or 1
+        if gpus_per_worker and (kind == "CPU" or (n_each > 1 and n_each % 1)):
+            raise OptionError(
+                "--gpus-per-worker needs --device cuda, and a part of 1 or whole number"
+            )
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:

@@ -181,8 +181,9 @@ def test_options_of_ray_need_ray(finished_run, refusal):
     assert "--executor ray" in refusal("generate", finished_run, "--workers", 2, code=2)
     line = refusal("audit", "--labels", finished_run / "config.toml", "--executor", "ray", code=2)
     assert "--executor needs --images or --sequential" in line
-    options = ("--executor", "ray", "--gpus-per-worker", 2)
-    assert "is for --device cuda" in refusal("generate", finished_run, *options, code=2)
+    for options in (("--gpus-per-worker", 2), ("--gpus-per-worker", 1.5, "--device", "cuda")):
+        line = refusal("generate", finished_run, "--executor", "ray", *options, code=2)
+        assert "needs --device cuda, and a part of 1 or whole number" in line
 
 
 @pytest.fixture(scope="session")
