@@ -1,5 +1,6 @@
 """Temporary files of live and dead processes, and texts that other programs open."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from probe.io.files import atomic, harmless, remove_orphans
+from probe.errors import ArtifactError
+from probe.io.files import atomic, exclusive, harmless, remove_orphans
 
 DAY = 24 * 3600
 
@@ -43,7 +45,13 @@ def dead_pid():
 
 @pytest.mark.parametrize(
     ("host", "age", "stays"),
-    [("", 0, False), ("0badcafe", DAY / 2, True), ("0badcafe", 2 * DAY, False)],
+    [
+        ("", 0, False),
+        ("", -2 * DAY, False),  # the clock has been set back
+        ("0badcafe", -2 * DAY, True),
+        ("0badcafe", DAY / 2, True),
+        ("0badcafe", 2 * DAY, False),
+    ],
 )
 def test_temporary_files_of_a_dead_process_are_removed_and_those_of_another_host_after_a_day(
     tmp_path, dead_pid, host, age, stays
@@ -77,6 +85,18 @@ def test_a_file_that_merely_begins_like_a_temporary_one_stays(tmp_path):
     path.write_text("")
     remove_orphans(tmp_path)
     assert path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])  # as NFS without locks has
+def test_a_file_system_without_locks_is_refused_in_one_line(tmp_path, monkeypatch, number):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(ArtifactError, match=f"{os.strerror(number)}; choose another place"):
+        exclusive(tmp_path).__enter__()
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-2", "@sum", "\tx", "\rx", "  =cmd|' /C calc'!A0"])
