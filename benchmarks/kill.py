@@ -141,7 +141,11 @@ class Cluster:
     def _start(self, *options: str) -> None:
         ray = Path(sys.executable).with_name("ray")
         small = ("--num-cpus=1", "--object-store-memory=100000000")
-        subprocess.run([ray, "start", *options, *small], check=True, stdout=subprocess.DEVNULL)
+        for _ in range(3):  # on a busy machine, Ray may be too slow for itself
+            done = subprocess.run([ray, "start", *options, *small], stdout=subprocess.DEVNULL)
+            if done.returncode == 0:
+                return
+        raise click.ClickException("Ray does not start; see above")
 
     def _processes(self, name: str = "") -> list[psutil.Process]:
         """Find the processes of the cluster by their command, which names its folder."""

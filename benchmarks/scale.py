@@ -137,6 +137,7 @@ def main(
             "processor": round(n / (time.process_time() - begun)),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
+        click.echo(f"{n:,}: {found['driver_pieces_per_second'][n]}", err=True)
     run = Run(Path(), Config("tinytown"))
     jobs = {"embed": (embed, n_prompts), "generate": (draw, n_images), "label": (label, n_images)}
     jobs = {} if driver_only else jobs
