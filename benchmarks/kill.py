@@ -108,7 +108,7 @@ class Cluster:
             self.address = f"127.0.0.1:{(port := free.getsockname()[1])}"
         head = (f"--port={port}", f"--temp-dir={self._folder}", "--include-dashboard=false")
         try:
-            self._start("--head", *head)
+            self.add_node("--head", *head)
             for _ in range(self._n_nodes - 1):
                 self.add_node()
         except BaseException:
@@ -118,10 +118,6 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self._kill(self._processes())
-
-    def add_node(self) -> None:
-        """Start a node, and wait until it has joined."""
-        self._start(f"--address={self.address}")
 
     def kill_node(self) -> None:
         """Kill the node that was started last, with all that works on it."""
@@ -138,11 +134,13 @@ class Cluster:
                         return True
         return False
 
-    def _start(self, *options: str) -> None:
+    def add_node(self, *options: str) -> None:
+        """Start a node, one that joins the others if there are no ``options``; wait until it is."""
         ray = Path(sys.executable).with_name("ray")
         small = ("--num-cpus=1", "--object-store-memory=100000000")
         for _ in range(3):  # on a busy machine, Ray may be too slow for itself
-            done = subprocess.run([ray, "start", *options, *small], stdout=subprocess.DEVNULL)
+            words = options or (f"--address={self.address}",)
+            done = subprocess.run([ray, "start", *words, *small], stdout=subprocess.DEVNULL)
             if done.returncode == 0:
                 return
         raise click.ClickException("Ray does not start; see above")
