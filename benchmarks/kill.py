@@ -90,17 +90,14 @@ class Attempt:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-        code = self.process.exitcode
-        assert code is not None  # noqa: S101
-        return code
+        return self.process.exitcode or 0  # never None here
 
 
 class Cluster:
     """Nodes of Ray on this machine with a core each; the first has the tables of the cluster."""
 
     def __init__(self, folder: Path, n_nodes: int) -> None:
-        self._folder, self._n_nodes = folder, n_nodes
-        self.address = ""
+        self._folder, self._n_nodes, self.address = folder, n_nodes, ""
 
     def __enter__(self) -> Self:
         with socket.socket() as free:
