@@ -160,6 +160,8 @@ def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied)
     table, _ = read_table(studied / "latent/mixture.parquet", kind="mixture")
     assert found["error"]["value"] == pytest.approx((table["read"] - table["share"]).abs().mean())
     assert found["error"]["n"] == len(table)
+    for name in ("explained", "sensitivity"):
+        assert found[name] == pytest.approx(table[name].median())
     expected = np.corrcoef(table["read"], table["share"])[0, 1]
     assert found["correlation"]["read"]["r"] == pytest.approx(expected)
     odds = table["read"] / (1 - table["read"])

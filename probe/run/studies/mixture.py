@@ -66,16 +66,18 @@ class Mixture(Study):
             f"they are off by {interval(error)} on average, and on the right side of one half for "
             f"{interval(right, 2)} of occupations",
         ]
-        explained, least = float(table["explained"].median()), run.config.generate.min_explained
+        asked = table[["explained", "sensitivity"]].median().to_dict()
         lines.append(
-            f"explicit prompts explain a median of {number(explained, 2)} of the denoiser's "
-            f"neutral predictions; the routings calibrated and minimal need {least:g}"
+            f"explicit prompts explain a median of {number(asked['explained'], 2)} of the "
+            "denoiser's neutral predictions (the routings calibrated and minimal need "
+            f"{run.config.generate.min_explained:g}), and their own differ by "
+            f"{number(asked['sensitivity'])} (root mean square; of noise it is 1)"
         )
         guidance = fit_guidance(table)
         lines += _guidance_lines(guidance, run.config.generate.guidance_scale)
         correlation = {"read": r, "bias_score": r_text}
         figures: dict[str, Any] = {"correlation": correlation, "error": error, "right_side": right}
-        figures |= {"guidance": guidance, "explained": explained}
+        figures |= {"guidance": guidance, **asked}
         return {"mixture": table}, Answer("\n".join(lines), figures)
 
 
