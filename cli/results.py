@@ -58,8 +58,10 @@ def export(run: Path, file: Path, as_json: bool) -> None:
 @json_option
 def info(run: Path, full: bool, as_json: bool) -> None:
     """Show the result of RUN, what is out of date, and its files."""
+    from figures.report import render_report
+
     experiment = open_run(run, None)
-    inventory = experiment.info()
+    inventory = experiment.info(render_report)
     if as_json:
         echo_json(inventory.to_json())
         return

@@ -34,6 +34,7 @@ from cli.output import (
     open_run,
     take_executor,
 )
+from probe.errors import OptionError
 from probe.io.distributed import is_first, own_device
 
 if TYPE_CHECKING:
@@ -187,7 +188,11 @@ def evaluate(run: Path, device: str, full: bool, as_json: bool, **settings: Any)
     run.
     """
     with ProgressBar() as bar:
-        outcome = open_run(run, bar, device, settings).evaluate(**given(settings))
+        experiment = open_run(run, bar, device, settings)
+        faces = {"faces": experiment.config.evaluate.faces, **given(settings)}["faces"]
+        if settings["face_margin"] is not None and not faces:
+            raise OptionError("--face-margin is for faces: add --faces")
+        outcome = experiment.evaluate(**given(settings))
     if as_json:
         echo_json(outcome.to_json())
         return
@@ -229,7 +234,6 @@ def visualize(
         if figure is None and not formats and style is None:
             echo_outcome(experiment.visualize(draw), as_json)
             return
-
         options: dict[str, Any] = {"style": style or "paper", "progress": partial(bar, "figures")}
         answer = experiment.draw(partial(draw, name=figure, formats=formats or FORMATS, **options))
     echo_answer(answer, as_json)

@@ -55,9 +55,16 @@ def test_info_begins_with_the_result_and_what_is_out_of_date(shown, tmp_path, ca
     run = shutil.copytree(shown[0], tmp_path / "run")
     text = call("info", run).stdout
     assert text.splitlines()[0] == call("evaluate", run).stdout.splitlines()[2]
-    assert "up to date: embed, fit, train, generate, evaluate" in text
+    assert "up to date: embed, fit, train, generate, evaluate, visualize, report\n" in text
     assert "made from" not in text
     assert "embeddings/prompts.parquet" in call("info", run, "--full").stdout
+    page = run / "report.html"
+    page.write_text(page.read_text("utf-8") + " ", "utf-8")
+    assert "\nreport  report.html was made from other results\n" in call("info", run).stdout
+    call("evaluate", run, "--n-bootstrap", 101)
+    text = call("info", run).stdout
+    assert "\nvisualize  figures/provenance.json was made with other settings or inputs\n" in text
+    assert "\nreport     waits for visualize\n" in text
     Config.read(run).with_settings("fit", {"strength": 7.0}).write(run)
     text = call("info", run).stdout
     assert text.startswith("model ")

@@ -218,7 +218,7 @@ def _moved(about: str, model: Path, run: Path, data: Path) -> Iterator[Line]:
         found = {f"share of changed {name}": proportion_interval(is_changed, **over)}
         if is_changed.sum() >= _LEAST:
             how_far = f"mean cosine distance of {name} from before"
-            found[how_far] = mean_interval(distances, **over)
+            found[how_far] = mean_interval(distances, bounds=(0.0, 2.0), **over)
         for figure, of in found.items():
             yield Line.of(PART, about, f"correction: {figure}", asdict(of), **more)
 

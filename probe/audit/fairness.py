@@ -82,8 +82,8 @@ def fairness_figures(
     worst = worst_figures(fair)
     figures = {}
     for name in MEASURES:
-        inside = found[name].clipped(0.0, worst[name])
-        figures[name] = FairnessFigure(**vars(inside), floor=floors[name])
+        of = found[name].clipped(0.0, worst[name])
+        figures[name] = FairnessFigure(of.value, of.low, of.high, of.unit, of.n, floors[name])
     return figures
 
 

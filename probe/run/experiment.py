@@ -271,10 +271,11 @@ class Experiment:
         require(self._run, "check", ("evaluate",))
         return STAGES["evaluate"].result(self._run).to_json()
 
-    def info(self) -> Inventory:
-        """List the stages and studies, up to date or not, and the files with their provenance."""
-        of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
-        return pipeline.take_inventory(self._run, (*studies(), *of_run))
+    def info(self, render: Render | None = None) -> Inventory:
+        """List stages and studies, up to date or not, and files; with ``render`` the page too."""
+        run = self._run if render is None else replace(self._run, functions={"render": render})
+        of_run = (*ConceptStudy.kept(run), *CompareMethods.kept(run))
+        return pipeline.take_inventory(run, (*studies(), *of_run))
 
     def _show(self, name: str, **functions: Callable[..., Any]) -> Outcome:
         """Bring a stage up to date that shows results by a function of `figures`."""

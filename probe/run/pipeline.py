@@ -196,11 +196,11 @@ def by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def take_inventory(run: Run, studies: Iterable[StudyStage]) -> Inventory:
     """Ask every stage whether it is up to date, and read the provenance of every file.
 
-    A study is asked only if it was ever done.
+    A study is asked only if it was ever done, figures and page only if the run can compose it.
     """
     found: dict[str, str | None] = {}
     done = [study for study in studies if (run.folder / study.file).exists()]
-    for stage in (*stages_of(run), *done):
+    for stage in (*stages_of(run, with_figures="render" in run.functions), *done):
         required = (each.name for each in pipeline(stage.requires))
         stale = next((name for name in required if found.get(name) is not None), None)
         found[stage.name] = stage.stale(run) if stale is None else f"waits for {stale}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,9 @@ class Interval:
         """Return value and limits as the table columns ``name``, ``name_low``, ``name_high``."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
-    def clipped(self, low: float, high: float) -> Interval:
+    def clipped(self, low: float, high: float) -> Self:
         """Return the interval inside the range that the estimand cannot leave."""
-        return Interval(
-            self.value,
-            min(max(self.low, low), high),
-            max(min(self.high, high), low),
-            self.unit,
-            self.n,
-        )
+        return replace(self, low=min(max(self.low, low), high), high=max(min(self.high, high), low))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from probe.stats.resampling import BOOTSTRAP, Resampling, resampled_rows
 from probe.stats.validation import as_finite, cluster_sums, ratio_spread
 
 _ROUNDING = 1e-12  # of the size of the estimate: a spread below it is no spread
+_LEAST_SPREAD = 1 / 20  # of the units': replicates with less missed the few units that differ
 
 
 def mean_interval(
@@ -83,9 +84,7 @@ def mean_test(
     found = studentised_interval(
         value, spread, n, np.concatenate(moved), np.concatenate(spreads), null=null, unit=unit
     )
-    if bounds is None:
-        return found
-    return TestedInterval(**vars(found.clipped(*bounds)), p=found.p)
+    return found if bounds is None else found.clipped(*bounds)
 
 
 def degenerate_test(
@@ -125,9 +124,9 @@ def studentised_interval(
     where the interval excludes ``null``; it is never below ``2 / (n_bootstrap + 1)``.
 
     ``moved`` and ``spreads``, (n_draws,), are the mean of each replicate minus what it estimates,
-    and the standard deviation of its units. Replicates without spread are left out; without any
-    draw the interval is Student's. If the units themselves have no ``spread``, the limits are the
-    value, and p is that of the sign-flip test, ``2^(1 - n)``.
+    and the standard deviation of its units. Replicates with less than a twentieth of ``spread`` are
+    left out; without any draw the interval is Student's. If the units themselves have no
+    ``spread``, the limits are the value, and p is that of the sign-flip test, ``2^(1 - n)``.
 
     References
     ----------
@@ -140,7 +139,7 @@ def studentised_interval(
         p = 1.0 if math.isclose(value, null, abs_tol=_ROUNDING) else 2.0 ** (1 - n)
         return TestedInterval(value, value, value, unit, n, p)
     error = spread / math.sqrt(n)
-    has_spread = spreads > _ROUNDING * max(1.0, abs(value))
+    has_spread = spreads >= _LEAST_SPREAD * spread
     t = np.sort(math.sqrt(n) * moved[has_spread] / spreads[has_spread])
     few, statistic = student(n - 1), (value - null) / error
     t_low, t_high, p = -few, few, 2 * float(stdtr(n - 1, -abs(statistic)))

@@ -118,7 +118,11 @@ def test_no_failure_is_shown_by_a_picture_without_a_face():
 
 
 @pytest.mark.slow
-def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeypatch, done):
+def test_a_run_looks_at_faces_once_they_are_asked_for(
+    run, finished_run, monkeypatch, done, refusal
+):
+    refused = refusal("evaluate", run, "--face-margin", "0.5", code=2)
+    assert refused == "moesd-probe: error: --face-margin is for faces: add --faces"
     labels = run / "evaluation/labels.parquet"
     before, quality = labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()
     monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
