@@ -12,7 +12,6 @@ from probe.stats.resampling import BOOTSTRAP, Resampling, resampled_rows
 from probe.stats.validation import as_finite, cluster_sums, ratio_spread
 
 _ROUNDING = 1e-12  # of the size of the estimate: a spread below it is no spread
-_LEAST_SPREAD = 1 / 20  # of the units': replicates with less missed the few units that differ
 
 
 def mean_interval(
@@ -139,7 +138,7 @@ def studentised_interval(
         p = 1.0 if math.isclose(value, null, abs_tol=_ROUNDING) else 2.0 ** (1 - n)
         return TestedInterval(value, value, value, unit, n, p)
     error = spread / math.sqrt(n)
-    has_spread = spreads >= _LEAST_SPREAD * spread
+    has_spread = spreads >= spread / 20  # those with less missed the few units that differ
     t = np.sort(math.sqrt(n) * moved[has_spread] / spreads[has_spread])
     few, statistic = student(n - 1), (value - null) / error
     t_low, t_high, p = -few, few, 2 * float(stdtr(n - 1, -abs(statistic)))

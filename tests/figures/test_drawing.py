@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from figures.drawing import FORMATS, build, draw, write_image
+from figures.drawing import FORMATS, build, draw, drawable, write_image
 from figures.registry import all_figures
 from figures.sources import RunFiles
 from figures.style import COLUMN
@@ -95,9 +95,7 @@ def test_a_figure_fits_a_column_and_its_letters_are_large_enough_and_apart(
 @pytest.mark.slow
 def test_another_process_gives_the_same_bytes(drawn):
     before = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
-    code = (
-        "import sys; from figures.drawing import draw; [draw(sys.argv[1], n) for n in sys.argv[2:]]"
-    )
+    code = "import sys, figures.drawing as f; [f.draw(sys.argv[1], n) for n in sys.argv[2:]]"
     subprocess.run(
         [sys.executable, "-c", code, str(drawn), *QUICK],
         cwd=ROOT,
@@ -161,8 +159,6 @@ def test_the_grid_shows_pairs_of_one_seed_from_trained_and_unseen_subjects(drawn
 
 
 def test_a_run_without_studies_has_all_figures_but_theirs(run, tables):
-    from figures.drawing import drawable
-
     files = RunFiles(run)
     assert set(drawable(files)) == set(FIGURES)
     files.path("trace").unlink()

@@ -197,6 +197,7 @@ def test_copies_of_a_word_add_nothing_to_the_clusters():
     assert copied.high - copied.low >= once.high - once.low - 1e-12
 
 
+@pytest.mark.slow
 def test_prompts_of_a_word_make_no_false_alarm():
     """Singly, the 240 prompts of 40 unbiased words reject more than 3 of 10 times at 5 %."""
     of, alone, clustered = np.repeat(np.arange(40), 6), 0, 0

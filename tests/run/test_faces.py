@@ -118,11 +118,7 @@ def test_no_failure_is_shown_by_a_picture_without_a_face():
 
 
 @pytest.mark.slow
-def test_a_run_looks_at_faces_once_they_are_asked_for(
-    run, finished_run, monkeypatch, done, refusal
-):
-    refused = refusal("evaluate", run, "--face-margin", "0.5", code=2)
-    assert refused == "moesd-probe: error: --face-margin is for faces: add --faces"
+def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeypatch, done):
     labels = run / "evaluation/labels.parquet"
     before, quality = labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()
     monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
@@ -180,6 +176,7 @@ def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(run, monkeypa
 
 def test_a_run_is_labelled_by_an_onnx_file(run, save_onnx, done, refusal, monkeypatch):
     """Its weights, its description and its own margin around a face are known by their content."""
+    assert "add --faces" in refusal("evaluate", run, "--face-margin", 0.5, code=2)
     path = save_onnx(run.parent / "judge.onnx", attribute="gender", classes=[W, M])
     of_women = path.with_suffix(".toml").read_text()
     found = json.loads(done("evaluate", run, "--classifier", path, "--json"))

@@ -90,6 +90,7 @@ def test_an_audit_that_is_continued_covers_the_share_at_every_step(n_batch):
     assert n_wrong / 300 <= 0.05
 
 
+@pytest.mark.slow
 def test_forty_sequences_at_95_percent_are_wrong_somewhere_and_at_bonferronis_level_rarely():
     hits, n = paths(0.5, 200, n_paths=40 * 50), np.arange(1, 201)
     wrong = {}
