@@ -57,8 +57,9 @@ class Timed:
 
     @property
     def rate(self) -> float:
-        """Results a second after the first one."""
-        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+        """Results a second after the first one of each worker, as workers end pieces together."""
+        n = self.executor.n_workers
+        return (len(self.times) - n) / (self.times[-1] - self.times[n - 1])
 
 
 def embed(run: Run, folder: Path, n: int) -> None:

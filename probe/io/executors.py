@@ -62,9 +62,7 @@ class RayExecutor:
         kind = "GPU" if device.startswith("cuda") else "CPU"
         n_each = gpus_per_worker or 1
         if gpus_per_worker and (kind == "CPU" or (n_each > 1 and n_each % 1)):
-            raise OptionError(
-                "--gpus-per-worker needs --device cuda, and a part of 1 or whole number"
-            )
+            raise OptionError("--gpus-per-worker needs --device cuda, and a number < 1 or whole")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:

@@ -183,7 +183,7 @@ def test_options_of_ray_need_ray(finished_run, refusal):
     assert "--executor needs --images or --sequential" in line
     for options in (("--gpus-per-worker", 2), ("--gpus-per-worker", 1.5, "--device", "cuda")):
         line = refusal("generate", finished_run, "--executor", "ray", *options, code=2)
-        assert "needs --device cuda, and a part of 1 or whole number" in line
+        assert "needs --device cuda, and a number < 1 or whole" in line
 
 
 @pytest.fixture(scope="session")
