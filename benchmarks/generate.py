@@ -2,7 +2,8 @@
 
 Each round generates the same images three times, in turn: by `generate`, with its files, keys and
 metadata; by the plain diffusers pipeline, called with lists of prompts and generators at the same
-batch size, with its images saved; and as the bare passes of U-Net and VAE, without files.
+batch size, with its images saved; and, for Stable Diffusion 1 and 2, as the bare passes of U-Net
+and VAE, without files. On a GPU: ``--device cuda --dtype float16``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from probe.images import denoising
 from probe.images.cpu_workers import CpuWorkers
 from probe.images.generation import GenerationPlan, generate
 from probe.images.guidance_cache import guidance_cache
-from probe.images.pipelines import generation_settings, load_pipeline
+from probe.images.models.lookup import image_model
+from probe.images.models.stable_diffusion import StableDiffusion
+from probe.images.pipelines import GenerationSettings, generation_settings, load_pipeline
 from probe.text.checkpoints import resolve_model
 from probe.text.lexicon import Lexicon
 
@@ -38,6 +41,8 @@ BOUNDS = {"speedup_pipeline": 1.2, "share_of_limit": 0.9}
 
 @click.command()
 @click.option("--model", default="tinytown", show_default=True, help="As for `moesd-probe embed`.")
+@click.option("--device", default="cpu", show_default=True, help="Where images are made.")
+@click.option("--dtype", default="auto", show_default=True, help="As for `moesd-probe generate`.")
 @click.option("--n-images", default=16, show_default=True, help="Neutral images per subject.")
 @click.option("--subjects", default=10, show_default=True, help="Occupations of the plan.")
 @click.option("--n-steps", default=0, show_default=True, help="0: the default of the model.")
@@ -45,10 +50,14 @@ BOUNDS = {"speedup_pipeline": 1.2, "share_of_limit": 0.9}
 @click.option("--rounds", default=5, show_default=True, help="At least 2.")
 @click.option("--threads", default=2, show_default=True, help="Cores to use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(model: str, threads: int, as_json: bool, **sizes: int) -> None:
+def main(model: str, device: str, dtype: str, threads: int, as_json: bool, **sizes: int) -> None:
     """Measure the speed of `generate` relative to the plain pipeline and to the bare passes."""
     torch.set_num_threads(threads)
-    found = compare(model, **sizes)
+    pipeline = load_pipeline(model, device=device, dtype=dtype)
+    found = {
+        "model": model,
+        **compare(pipeline, generation_settings(resolve_model(model)), **sizes),
+    }
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -57,11 +66,17 @@ def main(model: str, threads: int, as_json: bool, **sizes: int) -> None:
 
 
 def compare(
-    model: str, *, n_images: int, subjects: int, n_steps: int, batch_size: int, rounds: int
+    pipeline: Any,
+    meant: GenerationSettings,
+    *,
+    n_images: int,
+    subjects: int,
+    n_steps: int,
+    batch_size: int,
+    rounds: int,
 ) -> dict[str, Any]:
-    """Run the three methods in turn, in another order each round."""
-    pipeline = load_pipeline(model)
-    meant = generation_settings(resolve_model(model))
+    """Run the methods in turn, in another order each round."""
+    device = image_model(pipeline).device
     n_steps = n_steps or meant.n_steps
     size = batch_size or denoising.fitting_batch(pipeline)
     shipped = Lexicon.load()
@@ -73,15 +88,17 @@ def compare(
             pipeline, plan, folder, batch_size=size, revision="benchmark", **how
         ),
         "pipeline": lambda plan, folder: plain(pipeline, plan, folder, size, **how),
-        "limit": lambda plan, _: bare(pipeline, len(plan), size, **how),
     }
+    if isinstance(image_model(pipeline), StableDiffusion):
+        ways["limit"] = lambda plan, _: bare(pipeline, len(plan), size, **how)
     seconds: dict[str, list[float]] = {clock + way: [] for way in ways for clock in CLOCKS}
     names = list(ways)
     with tempfile.TemporaryDirectory() as root:
         for way, work in ways.items():  # warm up
             work(GenerationPlan(plan.table.head(2)), Path(root) / f"warm-{way}")
         for number in range(rounds):
-            for way in names[number % 3 :] + names[: number % 3]:
+            first = number % len(names)
+            for way in names[first:] + names[:first]:
                 folder = Path(root) / f"{number}-{way}"
                 begun = {clock: now() for clock, now in CLOCKS.items()}
                 ways[way](plan, folder)
@@ -90,7 +107,8 @@ def compare(
         levels = difference(plan, Path(root) / "0-generate", Path(root) / "0-pipeline")
     found: dict[str, Any] = {
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "model": model,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "dtype": str(pipeline.dtype),
         "pictures": len(plan),
         "prompts": int(plan.table["prompt"].nunique()),
         "batch_size": size,
@@ -101,10 +119,12 @@ def compare(
         "bounds": BOUNDS,
     }
     found |= {f"{way}_seconds": float(np.median(taken)) for way, taken in seconds.items()}
+    found["pictures_per_second"] = len(plan) / found["generate_seconds"]
     for clock in CLOCKS:
         ours = np.array(seconds[f"{clock}generate"])
         found |= spread(f"{clock}speedup_pipeline", seconds[f"{clock}pipeline"] / ours)
-        found |= spread(f"{clock}share_of_limit", seconds[f"{clock}limit"] / ours)
+        if "limit" in ways:
+            found |= spread(f"{clock}share_of_limit", seconds[f"{clock}limit"] / ours)
     return found
 
 
@@ -124,6 +144,7 @@ def plain(
             generator=[torch.Generator().manual_seed(int(seed)) for seed in rows["seed"]],
             guidance_scale=guidance_scale,
             num_inference_steps=n_steps,
+            **image_model(pipeline).calling,
         ).images
         for name, image in zip(rows["file_name"], images, strict=True):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,15 +160,17 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
     copies = 2 if guidance_scale > 1 else 1
     pipeline.scheduler.set_timesteps(n_steps)
     text = pipeline.text_encoder.config
-    device = pipeline.unet.device
+    device, dtype = pipeline.unet.device, pipeline.unet.dtype
+    like: dict[str, Any] = {"device": device, "dtype": dtype}
     streams = CpuWorkers(pipeline, len(denoising.denoised_together(min(n, size), device)))
 
     @torch.inference_mode()
     def passes(n_rows: int) -> None:
         unet, vae = streams.pipeline.unet, streams.pipeline.vae
-        latents = torch.randn(n_rows, *denoising.latent_shape(pipeline))
+        latents = torch.randn(n_rows, *denoising.latent_shape(pipeline), **like)
         rows = torch.cat([latents] * copies)
-        states = torch.randn(len(rows), text.max_position_embeddings, text.hidden_size)
+        shape = len(rows), text.max_position_embeddings, text.hidden_size
+        states = torch.randn(*shape, **like)
         with guidance_cache(unet):
             for step in pipeline.scheduler.timesteps:
                 unet(rows, step, encoder_hidden_states=states, return_dict=False)
@@ -160,6 +183,8 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
         for part in denoising.denoised_together(min(size, n - start), device)
     ]
     list(streams.run(partial(passes, n_rows) for n_rows in parts))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def difference(plan: GenerationPlan, ours: Path, theirs: Path) -> int:
