@@ -40,7 +40,7 @@ from probe.io.distributed import is_first, own_device
 if TYPE_CHECKING:
     from probe.run.experiment import Experiment
 
-_TRAINING = ("recipe", "objective", "n_examples")
+_TRAINING = ("attributes", "recipe", "objective", "n_examples")
 """Settings of the training that `run` has, too."""
 _STAGES = "Training and images"
 _OWN = "Prompts and vectors of your own"
@@ -128,7 +128,9 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
 @settings_of(
     "train",
     groups={
-        "What is learnt": ("recipe", "objective", "emphasis", "side", "width", "gate_kind"),
+        "What is learnt": (
+            *("attributes", "recipe", "objective", "emphasis", "side", "width", "gate_kind"),
+        ),
         "Training images": ("examples", "n_examples", "classifier"),
         "Memory and time": ("batch_size", "accumulate", "checkpointing", "precision"),
         ADVANCED: ("latent_steps", "diffusion_steps", "learning_rate", "seed"),

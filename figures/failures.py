@@ -14,7 +14,6 @@ from figures.sources import RunFiles
 from figures.style import COLUMN, StyledFigure, points, set_title, styled
 from figures.text.tables import rate
 from figures.text.terms import FAILURES
-from probe.run.config import Config
 from probe.run.evaluation.failure_examples import worst_pictures
 
 if TYPE_CHECKING:
@@ -49,13 +48,13 @@ _LETTERS = 25  # of a line of a caption
 def failure_pictures(files: RunFiles) -> Drawing:
     """Select and draw the images that show each failure worst."""
     quality, labels = files.json("quality"), files.table("labels")
-    attribute, words = str(quality["attribute"]), Config.read(files.run).evaluate
+    attribute = str(quality["attribute"])
     shares = files.table("shares")
     data = worst_pictures(
         labels,
         attribute=attribute,
         values=list(dict.fromkeys(shares.loc[shares["attribute"] == attribute, "value"])),
-        asked={"female": str(quality["value"]), "male": words.male},
+        asked=quality["asked"],
         n_pictures=N_PAIRS,
     )
     pairs = [

@@ -100,6 +100,7 @@ def correction_card(run: Path) -> str:
         revision=evidence.run.revision,
         settings=asdict(train) | {"recipe": train.recipe_line},
         is_for_everyone=train.corrects_everyone,
+        corrected=train.attributes.replace("_", " ").replace(",", " and "),
         bias=bias_section(evidence),
     )
     return f"{text}\n"

@@ -23,7 +23,7 @@ KINDS = {
     "neutral": "name an occupation and no gender",
 }
 """Kinds of prompts: what they say."""
-_CORRECTED = ("male-skewed", "female-skewed")
+_CORRECTED = ("male-skewed", "female-skewed", "open")
 
 
 def score_rows(gate: DataFrame) -> Found:
@@ -57,7 +57,9 @@ def gate_summary(gate: DataFrame, route: str) -> Found:
     occupation is left alone if its bias score is near 0, which is no error by itself. ``errors``
     are prompts that state a gender or show nobody, and are corrected.
     """
-    kind = gate["group"].replace({"male": "explicit", "female": "explicit"})
+    is_about_gender = (gate["route_truth"] == "explicit").any()
+    stated = "explicit" if is_about_gender else "neutral"
+    kind = gate["group"].replace({"male": stated, "female": stated})
     gate = gate.assign(kind=kind, is_corrected=gate[route].isin(_CORRECTED), answer=gate[route])
     rows = []
     for name, meaning in KINDS.items():

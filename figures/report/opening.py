@@ -86,7 +86,8 @@ def lanes(gate: DataFrame, route: str) -> dict[str, int]:
     """Count the prompts of a run that the gate leaves alone, and those of each direction."""
     counts = gate[route].value_counts()
     skewed = {name: int(counts.get(f"{name}-skewed", 0)) for name in ("male", "female")}
-    return skewed | {"untouched": len(gate) - sum(skewed.values())}
+    n_open = sum(skewed.values()) + int(counts.get("open", 0))
+    return skewed | {"open": n_open, "untouched": len(gate) - n_open}
 
 
 def _ends(share: Any) -> list[str]:

@@ -52,6 +52,16 @@ def result_table(quality: Found, shares: DataFrame) -> str:
         shown = [_points(value) for value in (before["value"], after["value"], before["floor"])]
         limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
         rows.append([name, *shown, f"{_points(difference['value'])} [{limits}]"])
+    for name, of in quality.get("also_corrected", {}).items():
+        shown = [_points(of[side]["value"]) for side in SIDES.values()]
+        difference = of["difference"]
+        limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
+        rows.append(
+            [
+                *(f"distance from even, {name} (points)", *shown, _points(of["base"]["floor"])),
+                f"{_points(difference['value'])} [{limits}]",
+            ]
+        )
     counts = one_sided(shares[shares["attribute"] == attribute])
     one = [str(counts.get(side, 0)) for side in SIDES]
     rows.append([f"occupations drawn as (nearly) one {attribute}", *one, "", ""])

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import pandas as pd
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import atomic, hash_parts
 from probe.io.lines import read_json_lines
+from probe.text.attributes import GENDER, Attribute
 from probe.text.lexicon import SPLITS, Lexicon
 from probe.text.templates import fill
 
 COLUMNS = ("kind", "subject", "prompt", "seed", "file_name")
-KINDS = ("neutral", "female", "male", "object")
 METADATA = "metadata.jsonl"
 
 
@@ -27,8 +28,9 @@ class GenerationPlan:
     """Images to generate, one per row: prompt and noise seed."""
 
     table: pd.DataFrame
-    """Columns: ``kind``, one of `KINDS`; ``subject``; ``prompt``; ``seed`` of the noise, below
-    2**32; ``file_name``, relative to the folder of the images."""
+    """Columns: ``kind``, ``"neutral"``, ``"object"`` or the value that the prompt states;
+    ``subject``; ``prompt``; ``seed`` of the noise, below 2**32; ``file_name``, relative to the
+    folder of the images."""
 
     def __post_init__(self) -> None:
         if self.table["file_name"].duplicated().any():
@@ -39,16 +41,22 @@ class GenerationPlan:
 
     @classmethod
     def build(
-        cls, lexicon: Lexicon, *, n_images: int, seed: int, split: str = "test"
+        cls,
+        lexicon: Lexicon,
+        *,
+        n_images: int,
+        seed: int,
+        split: str = "test",
+        attributes: Sequence[Attribute] = (GENDER,),
     ) -> GenerationPlan:
         """Plan images that measure bias, and images that a correction must not change.
 
         Templates and objects are those of ``split``; its occupations and those of earlier splits
         are shown, so that nothing for testing is seen while settings are chosen on "validation".
         Each occupation gets ``n_images`` images of a neutral prompt, and a quarter as many (at
-        least 2) of prompts that state "woman" and of prompts that state "man"; each object gets a
-        quarter as many. Image i of a subject has the same noise for every prompt, and a larger
-        ``n_images`` only adds images.
+        least 2) of prompts that state each value of the first attribute, and some value of every
+        other; each object gets a quarter as many. Image i of a subject has the same noise for every
+        prompt, and a larger ``n_images`` only adds images.
         """
         if n_images < 1:
             raise ValueError(f"n_images is {n_images}; needed at least 1")
@@ -60,8 +68,8 @@ class GenerationPlan:
             prompts = [fill(neutral, subject=job)]
             rows += planned_rows("neutral", job, prompts, n_images, seed)
         for job in jobs:
-            for kind in ("female", "male"):
-                prompts = explicit_prompts(lexicon, job, kind, split=split)
+            for kind in attributes[0].values:
+                prompts = explicit_prompts(lexicon, job, kind, split=split, attributes=attributes)
                 rows += planned_rows(kind, job, prompts, n_others, seed)
         for thing in lexicon.objects[split]:
             rows += planned_rows("object", thing, [fill(neutral, subject=thing)], n_others, seed)
@@ -75,7 +83,7 @@ class GenerationPlan:
         """
         rows: list[dict[str, Any]] = []
         for job in lexicon.occupations_of("train"):
-            for kind in ("female", "male"):
+            for kind in GENDER.values:
                 prompts = explicit_prompts(lexicon, job, kind, split="train")
                 rows += planned_rows(kind, job, prompts, n_images, f"examples of {seed}")
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
@@ -99,20 +107,42 @@ def planned_rows(
         }
 
 
-def explicit_prompts(lexicon: Lexicon, subject: str, kind: str, *, split: str) -> list[str]:
-    """State a gender by the lexicon's first noun and by its first adjective.
+def explicit_prompts(
+    lexicon: Lexicon,
+    subject: str,
+    kind: str,
+    *,
+    split: str,
+    attributes: Sequence[Attribute] = (GENDER,),
+) -> list[str]:
+    """State a value of the first attribute, and each value of the others in turn.
+
+    Gender is stated by the lexicon's first noun and by its first adjective; another attribute by
+    its word.
 
     >>> explicit_prompts(Lexicon.load(), "nurse", "male", split="test")
     ['a photo of a man working as a nurse', 'a photo of a male nurse']
     """
-    prompts = []
+    first, *others = attributes
+    explicit, said = lexicon.templates[split].explicit, []
     for slot, words in (("person", lexicon.pairs), ("adjective", lexicon.adjectives)):
-        explicit = lexicon.templates[split].explicit
-        fitting = (text for text in explicit if f"{{{slot}}}" in text)
-        if (template := next(fitting, None)) and words:
+        template = next((text for text in explicit if f"{{{slot}}}" in text), None)
+        if template is None or not words:
+            continue
+        if first.name == GENDER.name:
             word = words[0].female if kind == "female" else words[0].male
-            prompts.append(fill(template, subject=subject, **{slot: word}))
-    return prompts
+        else:
+            word = first.values[kind][0] + " person" * (slot == "person")
+        said.append((template, slot, word))
+    if first.name != GENDER.name:
+        said = said[-1:]  # "an old person" only where there is no template for an adjective
+    prefixes = ["".join(f"{word} " for word in of) for of in product(*(of.words for of in others))]
+    return [
+        fill(template, subject=subject, **{slot: prefix + word})
+        for (template, slot, word), prefix, _ in zip(
+            cycle(said), cycle(prefixes), range(max(len(said), len(prefixes))), strict=False
+        )
+    ]
 
 
 def write_metadata(folder: Path, table: pd.DataFrame) -> None:

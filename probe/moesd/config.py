@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from probe.errors import OptionError
 from probe.io.settings import PRECISIONS, Settings, one_of, seed_setting, setting
 from probe.moesd.router import SERVED
+from probe.text.concepts import load_attributes
 
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
 OBJECTIVES = tuple(SERVED)
@@ -50,6 +51,12 @@ class TrainConfig(Settings):
         "Folder of images and captions to train on, copied into RUN; the model's own images if "
         "empty.",
         names_file=bool,
+    )
+    attributes: str = setting(
+        "gender",
+        "What is corrected: gender, age, skin_tone or perceived_race, or several with commas "
+        "between, each on its own (docs/attributes.md).",
+        is_later=True,
     )
     side: str = setting(
         "text", "Where experts are inserted: text, unet, or both.", choices=("text", "unet", "both")
@@ -165,6 +172,14 @@ class TrainConfig(Settings):
                 f"the objective {name!r} replaces the special token by each value's word; set "
                 "token_place to 'subject', or choose the objective 'both'"
             )
+
+        if self.attributes != "gender":
+            load_attributes(self.attributes)
+            if name != "counterfactual" or self.gate_kind != "trained":
+                raise OptionError(
+                    f"attributes is {self.attributes!r}, which needs the objective counterfactual "
+                    "and the gate_kind trained; set both, or attributes to gender"
+                )
 
     @classmethod
     def completed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:

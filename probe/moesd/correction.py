@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from probe.arrays import Double, Float32
-from probe.moesd.experts import Experts
+from probe.moesd.experts import DIRECTIONS, Experts
 from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
+from probe.text.attributes import GENDER, Attribute
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import batches_by_length
 
@@ -37,6 +39,12 @@ class Correction:
 
     def __post_init__(self) -> None:
         self.router.check(self.objective, has_unet=self.unet_experts is not None)
+        self.router.check_attributes([len(of.values) for of in self.attributes])
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What is corrected; each value of each has an expert, in the order of `Experts.names`."""
+        return self.gate.attributes
 
     @property
     def draws_experts(self) -> bool:
@@ -98,19 +106,26 @@ class Correction:
         """Ask the gate; ``z`` are the prompts' pooled states, where known."""
         return self.gate.decide(self.gate.read(self.encoder, prompts, z))
 
-    def opened(self, prompts: Sequence[str], *, naming_a_person: bool = False) -> list[str]:
-        """List the prompts that open the gate, in their order.
+    def opened(
+        self, prompts: Sequence[str], *, naming_a_person: bool = False
+    ) -> dict[str, tuple[bool, ...]]:
+        """List the prompts that open the gate, each with the attributes in which it is open.
 
         ``naming_a_person`` leaves out those of which no counterfactual can be made.
         """
         if not prompts:
-            return []
-        is_open = self.decide(prompts).is_open
-        opened = [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
-        if not naming_a_person:
-            return opened
+            return {}
         at = self.token.subject_at
-        return [prompt for prompt in opened if at(prompt, is_person=True) is not None]
+        return {
+            prompt: tuple(opens)
+            for prompt, opens in zip(prompts, self.decide(prompts).opens.tolist(), strict=True)
+            if any(opens) and not (naming_a_person and at(prompt, is_person=True) is None)
+        }
+
+    def targets(self, prompt: str) -> list[Double]:
+        """Return the target shares of a prompt in each attribute, parity in all but the first."""
+        others = (len(attribute.values) for attribute in self.attributes[1:])
+        return [self.router.target.of(prompt), *(np.full(n, 1 / n) for n in others)]
 
     @torch.no_grad()
     def encode_weighted(
@@ -118,9 +133,9 @@ class Correction:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode prompts with the token and apply the experts by weight, whatever the gate decides.
 
-        ``weights``, shape (n_prompts, 2), are those of `DIRECTIONS`; ``encoder`` is the same
-        encoder with adapters loaded, such as a LoRA. Returns float32 states of shape (n_prompts,
-        max_tokens, n_features) and their token ids.
+        ``weights`` have shape (n_prompts, n_experts); ``encoder`` is the same encoder with adapters
+        loaded, such as a LoRA. Returns float32 states of shape (n_prompts, max_tokens, n_features)
+        and their token ids.
         """
         encoder = self.encoder if encoder is None else encoder
         ids, places = self.token.input_ids(encoder, prompts)
@@ -141,16 +156,31 @@ class Correction:
         """Name the U-Net expert of each prompt of a decision, as `routes` does."""
         experts = self.unet_experts
         return [
-            experts.route(name == CLASSES[2]) if experts and name in CLASSES[1:3] else ""
+            experts.route(CLASSES.index(name) - 1) if experts and name in CLASSES[1:3] else ""
             for name in decision.classes
         ]
+
+    def name_expert(self, prompt: str, route: str) -> str:
+        """Name the expert of a prompt of a class, or how each of its images draws one."""
+        if not (opens := self.opened([prompt]).get(prompt)):
+            return "base"
+        if not self.draws_experts:
+            return DIRECTIONS[CLASSES.index(route) - 1]
+        names = [of.name for of in compress(self.attributes, opens)]
+        of = "" if names == [GENDER.name] else f" of {' and of '.join(names)}"
+        return f"one{of} for each image ({self.router.kind})"
 
     def _weights(self, opened: Sequence[str], decision: Decision) -> Double:
         """Weights of the experts for the prompts of a decision that open the gate."""
         if not self.draws_experts:
             return decision.weights[decision.is_open]
-        shares = [self.router.target.of(prompt) for prompt in opened]
-        weights: Double = self.router.strength * np.stack(shares)  # the mean over the images
+        rows = [
+            np.concatenate([opens * target for opens, target in zip(of, targets, strict=True)])
+            for of, targets in zip(
+                decision.opens[decision.is_open], map(self.targets, opened), strict=True
+            )
+        ]
+        weights: Double = self.router.strength * np.stack(rows)  # the mean over the images
         return weights
 
 

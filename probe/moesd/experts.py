@@ -1,12 +1,21 @@
 """Bias Adapter experts (BiAs) on the text states."""
 
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
 from torch import nn
 
-DIRECTIONS = ("toward-female", "toward-male")
-"""The two directions of a correction; each has its own experts."""
+from probe.text.attributes import GENDER, Attribute
+
+
+def expert_names(attributes: Iterable[Attribute]) -> tuple[str, ...]:
+    """Name the experts of attributes, one a value: ``"toward-female"``."""
+    return tuple(f"toward-{value}" for attribute in attributes for value in attribute.values)
+
+
+DIRECTIONS = expert_names([GENDER])
+"""The experts of gender."""
 
 
 class Adapter(nn.Module):
@@ -76,24 +85,33 @@ def make_adapter(n_features: int, width: int, style: str) -> Adapter:
 
 
 class Experts(nn.Module):
-    """One expert per direction on the text states, of a width and a style (see `make_adapter`)."""
+    """One expert a value on the text states, of a width and a style (see `make_adapter`)."""
 
-    def __init__(self, n_features: int, *, width: int, style: str = "adapter") -> None:
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        width: int,
+        style: str = "adapter",
+        names: Sequence[str] = DIRECTIONS,
+    ) -> None:
         super().__init__()
         self.n_features, self.width, self.style = n_features, width, style
+        self.names = tuple(names)
         self.adapters = nn.ModuleDict(
-            {name: make_adapter(n_features, width, style) for name in DIRECTIONS}
+            {name: make_adapter(n_features, width, style) for name in self.names}
         )
 
-    def forward(self, states: torch.Tensor, toward_male: torch.Tensor) -> torch.Tensor:
-        """Apply to each prompt's states the expert toward male, or else toward female.
+    def forward(self, states: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Apply one expert to each prompt's states.
 
         Parameters
         ----------
         states : Tensor of shape (n_prompts, n_tokens, n_features)
-        toward_male : bool Tensor of shape (n_prompts,)
+        chosen : int Tensor of shape (n_prompts,)
+            Places in ``names``.
         """
-        return self.mix(states, torch.stack([~toward_male, toward_male], dim=1).to(states))
+        return self.mix(states, nn.functional.one_hot(chosen, len(self.names)).to(states))
 
     def mix(self, states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Apply the experts by weight: ``x + sum_k w_k shift_k(x)``.
@@ -101,11 +119,11 @@ class Experts(nn.Module):
         Parameters
         ----------
         states : Tensor of shape (n_prompts, n_tokens, n_features)
-        weights : Tensor of shape (n_prompts, 2)
-            In the order of `DIRECTIONS`; 0 leaves the states unchanged.
+        weights : Tensor of shape (n_prompts, n_experts)
+            In the order of ``names``; 0 leaves the states unchanged.
         """
         corrected = states.clone()
-        for name, weight in zip(DIRECTIONS, weights.T, strict=True):
+        for name, weight in zip(self.names, weights.T, strict=True):
             adapter, rows = cast(Adapter, self.adapters[name]), weight > 0
             corrected[rows] += weight[rows, None, None] * adapter.shift(states[rows])
         return corrected

@@ -18,12 +18,13 @@ from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, 
 from probe.io.files import one_line
 from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
-from probe.moesd.experts import DIRECTIONS, Experts
-from probe.moesd.gate import CLASSES, FLAGS, Gate, KindClassifier, count_features
+from probe.moesd.experts import Experts, expert_names
+from probe.moesd.gate import FLAGS, Gate, KindClassifier, count_features
 from probe.moesd.router import Router
 from probe.moesd.routing import routed
 from probe.moesd.token import TOKEN, SpecialToken
 from probe.moesd.unet_experts import UNetExperts
+from probe.text.attributes import GENDER, Attribute
 from probe.text.captions.gender import NOTHING, read_gender
 from probe.text.checkpoints import resolve_model
 from probe.text.encoder import TextEncoder
@@ -35,7 +36,7 @@ _UNET_FILE = "unet_experts.safetensors"
 _UNET_SETTINGS = ("sites", "width", "n_experts", "style")
 _GATE_SETTINGS = (
     "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "has_list",
-    "is_english", "unlisted", "corrects_everyone",
+    "is_english", "unlisted", "corrects_everyone", "gendered_above",
 )  # fmt: skip
 
 
@@ -65,8 +66,8 @@ class MoESD(Correction):
         DataFrame
             Columns ``prompt``, ``bias_score``, ``route_closed``, ``route_trained``,
             ``is_abstained`` (the trained gate preferred a skewed class but not by enough), and the
-            calibrated probabilities ``p_explicit``, ``p_male_skewed``, ``p_female_skewed``,
-            ``p_neutral``.
+            calibrated probability of each of `Gate.classes`: ``p_explicit``, ``p_male_skewed``,
+            ``p_female_skewed``, ``p_neutral``; or ``p_explicit``, ``p_open``, ``p_neutral``.
         """
         import pandas as pd
 
@@ -80,7 +81,7 @@ class MoESD(Correction):
                 "route_closed": self.gate.decide(reading, kind="closed-form").classes,
                 "route_trained": trained.classes,
                 "is_abstained": trained.is_abstained,
-                **{_column(name): p for name, p in zip(CLASSES, probabilities.T, strict=True)},
+                **dict(zip(map(_column, self.gate.classes), probabilities.T, strict=True)),
             }
         )
 
@@ -90,8 +91,8 @@ class MoESD(Correction):
         Returns
         -------
         dict
-            ``prompt``, ``bias_score``, ``neutral_below``, ``explicit_above``, ``route`` (one of the
-            four classes), ``is_abstained``, ``left_alone`` (empty, or why whatever the
+            ``prompt``, ``bias_score``, ``neutral_below``, ``explicit_above``, ``route`` (one of
+            `Gate.classes`), ``is_abstained``, ``left_alone`` (empty, or why whatever the
             gate says: `probe.text.captions.left_alone.reason_to_leave`), ``words`` (gendered words
             found, if the gate looks words up), ``passed_over`` (gendered words that do not count,
             with the reason), ``expert``, ``probabilities`` by class, ``bias_score_corrected``,
@@ -111,18 +112,13 @@ class MoESD(Correction):
             "left_alone": self.gate.read(self.encoder, [prompt], before).left_alone[0],
             "words": list(found.words),
             "passed_over": list(found.passed_over),
-            "expert": "base" if route not in CLASSES[1:3] else self._expert(route),
-            "probabilities": {name: float(row[_column(name)]) for name in CLASSES},
+            "expert": self.name_expert(prompt, route),
+            "probabilities": {name: float(row[_column(name)]) for name in self.gate.classes},
             "bias_score_corrected": float(self.gate.bias_score(after)[0]),
             "shift": float(np.linalg.norm(after - before)),
             "before": before[0],
             "after": after[0],
         }
-
-    def _expert(self, route: str) -> str:
-        if self.draws_experts:
-            return f"one for each image ({self.router.kind})"
-        return DIRECTIONS[CLASSES.index(route) - 1]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors that training changes, by name."""
@@ -170,7 +166,8 @@ class MoESD(Correction):
             "recipe": self.recipe,
             "subjects": list(token.subjects),
             "token_place": token.stands,
-            "classes": list(CLASSES),
+            "classes": list(gate.classes),
+            "attributes": [attribute.to_json() for attribute in self.attributes],
             **{name: getattr(gate, name) for name in _GATE_SETTINGS},
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
@@ -195,6 +192,8 @@ class MoESD(Correction):
         """
         folder = Path(folder)
         config, provenance = read_json(folder / "config.json", kind="moesd")
+        # Corrections of earlier versions are of gender alone.
+        config = {"attributes": [GENDER.to_json()], "gendered_above": 0.0, **config}
         if encoder is None:
             parts = provenance.revision.split("+")
             slot = next((part for part in parts if part.startswith("text_encoder")), None)
@@ -209,8 +208,9 @@ class MoESD(Correction):
             token, _ = read_tensors(folder / "token.safetensors", kind="token")
             arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
             shape = {name: config[name] for name in ("n_features", "width", "style")}
+            attributes = tuple(map(Attribute.from_json, config["attributes"]))
             with torch.device("meta"):  # of whatever size; only what the files hold is allocated
-                experts = Experts(**shape)
+                experts = Experts(**shape, names=expert_names(attributes))
             _fill(experts, folder / "experts.safetensors", kind="experts")
             unet_experts = None
             if (settings := config["unet"]) is not None:
@@ -220,6 +220,7 @@ class MoESD(Correction):
             for module in filter(None, (experts, unet_experts)):
                 module.to(encoder.device).eval().requires_grad_(False)
             vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
+            gate = replace(gate, attributes=attributes)
             _check_sizes(encoder, vector, gate, experts)
             stands = config["token_place"]
             return cls(

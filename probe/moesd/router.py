@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,25 @@ class Router:
                 "the correction has experts in the U-Net, which only routing top1 at strength 1 "
                 "uses; train with --side text for another routing or strength"
             )
+
+    def check_attributes(self, n_values: Sequence[int]) -> None:
+        """Refuse attributes, of so many values each, that this router cannot serve."""
+        if self.kind in ("top1", "calibrated") and list(n_values) != [2]:
+            needed = "one attribute of two values"
+        elif self.kind == "minimal" and len(n_values) > 1:
+            needed = "one attribute"
+        elif self.target.default.size != n_values[0]:
+            raise OptionError(
+                f"the target has {self.target.default.size} shares and the corrected attribute "
+                f"{n_values[0]} values; needed one share per value"
+            )
+        else:
+            return
+        raise OptionError(
+            f"the routing is {self.kind!r} and the correction is of {len(n_values)} attributes "
+            f"with {', '.join(map(str, n_values))} values; needed {needed}: choose bernoulli or "
+            "stratified"
+        )
 
     def check_explained(self, explained: Double, objective: str) -> None:
         """Refuse a denoiser whose predictions explicit prompts do not explain (R^2 of prompts)."""

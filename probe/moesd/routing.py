@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress, product
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from probe.arrays import Double
 from probe.errors import ShapeError
 from probe.images.intervention import Condition, Intervention, StateCorrection
 from probe.moesd.correction import Correction
-from probe.moesd.experts import DIRECTIONS
+from probe.moesd.experts import expert_names
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import EstimatedShares, calibrate_strengths, estimate_shares
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 from probe.text.templates import fill
 
 _N_CHECKED = 12  # prompts by which a denoiser is checked
-_ROUTES = ("", *DIRECTIONS)  # the base model, then the experts
+_AND = " and "  # between the experts of a route
 
 
 def routed(
@@ -90,14 +91,13 @@ class CalibratedRouting(Intervention):
     def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
         self._correction, self._pipeline = correction, pipeline
         self._counterfactuals = Counterfactuals(correction.router.words)
-        self._counterfactuals.check_one_per_expert()
         self._guidance_scale = guidance_scale
         self._known: dict[str, Double] = {}
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Mark the prompts that open the gate."""
         distinct = list(dict.fromkeys(prompts))
-        opened = set(self._correction.opened(distinct, naming_a_person=True))
+        opened = self._correction.opened(distinct, naming_a_person=True)
         return [Condition(prompt, "calibrated" if prompt in opened else "") for prompt in prompts]
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
@@ -135,8 +135,10 @@ class SampledRouting(Intervention):
 
     With top-1 routing one expert gets all images of a prompt and must shift their shares by the
     right amount; here it only has to produce its value, as the objective ``counterfactual`` trains
-    it, and the shares follow from the draws (see `probe.moesd.router.Router.draw`). Closed prompts,
-    and images allocated to the base model, do not change by a bit.
+    it, and the shares follow from the draws (see `probe.moesd.router.Router.draw`). Of several
+    attributes, a cell is drawn of those in which the prompt is open, with the product of their
+    target shares, and the experts of its values are added. Closed prompts, and images allocated to
+    the base model, do not change by a bit.
     """
 
     def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
@@ -149,12 +151,15 @@ class SampledRouting(Intervention):
         is_asked = self._correction.router.kind == "minimal"
         distinct = list(dict.fromkeys(prompts))
         opened = self._correction.opened(distinct, naming_a_person=is_asked)
-        shares = {prompt: self._allocation(prompt) for prompt in opened}
+        cells = {opens: self._cells(opens) for opens in opened.values()}
+        shares = {prompt: self._allocation(prompt, opens) for prompt, opens in opened.items()}
         draw = self._correction.router.draw
         return [
             Condition(
                 prompt,
-                _ROUTES[draw(prompt, seed, shares[prompt])] if prompt in shares else "",
+                cells[opened[prompt]][draw(prompt, seed, shares[prompt])]
+                if prompt in opened
+                else "",
             )
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
@@ -165,15 +170,24 @@ class SampledRouting(Intervention):
         if not rows:
             return states
         prompts = [conditions[row].prompt for row in rows]
-        experts = [DIRECTIONS.index(conditions[row].route) for row in rows]
+        names = self._correction.experts.names
+        routes = [conditions[row].route.split(_AND) for row in rows]
+        weights = np.array([[name in route for name in names] for route in routes], dtype=float)
         corrected = states.clone()
-        encoded, _ = self._correction.encode_weighted(prompts, np.eye(len(DIRECTIONS))[experts])
+        encoded, _ = self._correction.encode_weighted(prompts, weights)
         corrected[rows] = encoded.to(states)
         return corrected
 
-    def _allocation(self, prompt: str) -> Double:
+    def _cells(self, opens: tuple[bool, ...]) -> list[str]:
+        """List the routes of prompts that are open in some attributes, the base model first."""
+        chosen = compress(self._correction.attributes, opens)
+        return ["", *map(_AND.join, product(*(expert_names([of]) for of in chosen)))]
+
+    def _allocation(self, prompt: str, opens: tuple[bool, ...]) -> Double:
         router = self._correction.router
-        target = router.target.of(prompt)
+        target = np.ones(1)
+        for of_attribute in compress(self._correction.targets(prompt), opens):
+            target = np.multiply.outer(target, of_attribute).ravel()
         if router.kind != "minimal":
             return full_allocation(target, strength=router.strength)
         if not self._known:

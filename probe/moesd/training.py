@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from probe.latent.erasure import CalibratedProjection
 from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.examples import Examples
-from probe.moesd.experts import Experts
+from probe.moesd.experts import Experts, expert_names
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.loop import Loop, Objective
 from probe.moesd.mixture.counterfactuals import Counterfactuals
@@ -25,8 +27,10 @@ from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.objectives.states import CounterfactualStates, leaves_out_positions
 from probe.moesd.router import SERVED, Router
+from probe.moesd.targets import Target
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
+from probe.text.attributes import GENDER, Attribute
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -41,8 +45,8 @@ def train_moesd(
     config: TrainConfig | None = None,
     examples: Path | None = None,
     pipeline: Any = None,
-    counterfactuals: Counterfactuals | None = None,
     gate: Gate | None = None,
+    attributes: tuple[Attribute, ...] = (GENDER,),
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
@@ -60,11 +64,11 @@ def train_moesd(
         made from is known.
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by every objective but those of `probe.moesd.config.TEXT_ONLY`.
-    counterfactuals : Counterfactuals, optional
-        The words of each value, for the objective ``counterfactual`` and for the routers that ask
-        the denoiser for shares.
     gate : Gate, optional
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
+    attributes : tuple of Attribute
+        What is corrected; other than gender alone needs the objective ``counterfactual``. Their
+        words are those of the counterfactuals and of the routers that ask the denoiser for shares.
     checkpoint : Checkpoint, optional
         Where to store the training state, to resume an interrupted training; remove it once the
         correction is saved.
@@ -80,10 +84,9 @@ def train_moesd(
         gate = fit_gate(
             encoder, prompts, vectors, direction=direction, projection=projection, config=config
         )
-    words = counterfactuals or Counterfactuals()
-    moesd = _untrained(encoder, prompts, gate, pipeline, config, words)
+    moesd = _untrained(encoder, prompts, replace(gate, attributes=attributes), pipeline, config)
 
-    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words)
+    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline)
     loop = Loop(
         moesd.weights(),
         config,
@@ -109,11 +112,11 @@ def _untrained(
     gate: Gate,
     pipeline: Any,
     config: TrainConfig,
-    counterfactuals: Counterfactuals,
 ) -> MoESD:
     subjects = prompts.take(prompts.is_training).nouns
     token = SpecialToken.start(encoder, subjects, stands=config.token_place, unlisted=prompts.nouns)
-    experts = Experts(encoder.n_features, width=config.width, style=config.style)
+    names = expert_names(gate.attributes)
+    experts = Experts(encoder.n_features, width=config.width, style=config.style, names=names)
     unet_experts = None
     if config.has_unet:
         unet_experts = UNetExperts.start(
@@ -123,7 +126,8 @@ def _untrained(
             style=config.style,
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
-    router = Router(SERVED[config.objective][0], words=counterfactuals.words)
+    first = gate.attributes[0].words
+    router = Router(SERVED[config.objective][0], Target.parity(len(first)), words=first)
     of_training = config.objective, router, config.recipe_line
     return MoESD(encoder, token, gate, experts, unet_experts, *of_training)
 
@@ -135,7 +139,6 @@ def _objectives(
     config: TrainConfig,
     examples: Path | None,
     pipeline: Any,
-    counterfactuals: Counterfactuals,
 ) -> list[tuple[Callable[[], Objective], int]]:
     """List the constructors of the objectives, each with its number of steps.
 
@@ -145,6 +148,7 @@ def _objectives(
     is_training = prompts.is_training & (table["group"] == "neutral").to_numpy()
     truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.skewed_above)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
+    counterfactuals = Counterfactuals(tuple(chain(*(of.words for of in moesd.attributes))))
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
     neutral = table["prompt"][is_training].tolist()
     batches: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}

@@ -76,9 +76,9 @@ class UNetExperts(nn.Module):
         arrays = [np.asarray(weights[name].float().cpu().numpy()) for name in sorted(weights)]
         return hash_parts(repr((sorted(self.sites), self.names, self.style)), *arrays)
 
-    def route(self, toward_male: bool) -> str:
-        """Name the expert of a corrected prompt."""
-        return BASE if self.n_experts == 1 else DIRECTIONS[int(toward_male)]
+    def route(self, chosen: int) -> str:
+        """Name the expert of a corrected prompt, by the place of its value."""
+        return BASE if self.n_experts == 1 else DIRECTIONS[chosen]
 
     def shift(self, name: str, site: str, states: torch.Tensor) -> torch.Tensor:
         """Return what one expert adds to states of shape (..., n_features) at a site."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from probe.moesd.router import PREDICTED, SERVED, Router
 from probe.moesd.targets import Target
 from probe.run.files import MOESD
 from probe.run.folder import Run
+from probe.text.attributes import GENDER, Attribute
+from probe.text.concepts import load_attributes
 
 if TYPE_CHECKING:
     from probe.images.intervention import Intervention
@@ -35,11 +38,12 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     kind = config.routing
     if kind == OWN:
         kind = own.kind if own is not None else SERVED[train.objective][0]
-    words = counterfactuals_of(run.lexicon).words
+    attributes = attributes_of(run)
     measured = config.measured_guidance()
     target, least = target_of(run), config.min_explained
-    router = Router(kind, target, config.strength, words, measured, least)
+    router = Router(kind, target, config.strength, attributes[0].words, measured, least)
     router.check(train.objective, has_unet=train.has_unet)
+    router.check_attributes([len(of.values) for of in attributes])
     return router
 
 
@@ -62,25 +66,37 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
 
 
 def target_of(run: Run) -> Target:
-    """Read what the setting ``target`` asks for: the shares of (female, male), by subject.
+    """Read what the setting ``target`` asks for: the shares of the first attribute, by subject.
 
     A table may name only subjects that the run has.
     """
     name, words = run.config.generate.target, run.config.evaluate
+    first = attributes_of(run)[0]
     if name == "parity":
-        return Target.parity(2)
+        return Target.parity(len(first.values))
+    if first.name != GENDER.name:
+        if not names_table(name):
+            raise OptionError(
+                f"target is {name}, a share of women, and {first.name} is corrected; needed parity "
+                f"or a table with the values {', '.join(first.values)}"
+            )
+        return _target_table(run, name, tuple(first.values))
     if name == "labour":
         jobs = run.lexicon.occupations
         by_subject = {job.name: np.array([job.share_women, 1 - job.share_women]) for job in jobs}
         return Target(np.array([0.5, 0.5]), by_subject)
     if names_table(name):
-        target = Target.read(run.path(name), (words.female, words.male))
-        _check_subjects(target, name, run.lexicon)
-        return target
+        return _target_table(run, name, (words.female, words.male))
     share = float(name)
     if not 0 <= share <= 1:
         raise OptionError(f"target is {share:g}; needed a number from 0 to 1")
     return Target(np.array([share, 1 - share]))
+
+
+def _target_table(run: Run, name: str, values: Sequence[str]) -> Target:
+    target = Target.read(run.path(name), values)
+    _check_subjects(target, name, run.lexicon)
+    return target
 
 
 def names_table(target: str) -> bool:
@@ -98,7 +114,23 @@ def target_line(run: Run) -> str:
     return hash_file(run.path(target)) if names_table(target) else ""
 
 
-def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
+def attributes_of(run: Run) -> tuple[Attribute, ...]:
+    """Read the attributes that a run corrects; gender has the lexicon's first adjectives."""
+    first = run.lexicon.adjectives[0]
+    gender = replace(GENDER, values={"female": (first.female,), "male": (first.male,)})
+    found = load_attributes(run.config.train.attributes)
+    return tuple(gender if of.name == GENDER.name else of for of in found)
+
+
+def refuse_others(run: Run, what: str) -> None:
+    """Refuse to do what only a correction of gender can have."""
+    if (found := run.config.train.attributes) != GENDER.name:
+        raise OptionError(
+            f"{what} is about gender and this run corrects {found}; use a run that corrects gender"
+        )
+
+
+def gender_words(lexicon: Lexicon) -> Counterfactuals:
     """Take the words that say each gender from a lexicon: its first adjectives."""
     from probe.moesd.mixture.counterfactuals import Counterfactuals
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable, either, shown
+from probe.text.attributes import GENDER, Attribute
 
 if TYPE_CHECKING:
     from probe.text.vectors import NamedVectors
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent.parent / "data" / "concepts"
 """Concepts that are shipped with the package."""
 
-_KEYS = ("name", "groups", "pairs", "templates", "targets")
+_KEYS = ("name", "groups", "pairs", "templates", "targets", "attribute")
 _RESERVED = ("neutral", "target")  # tables of prompts use these names
 _SLOTS = (["word"], ["target"], ["target", "word"])
 _MOST = 1 + 1e-6  # shares that were rounded may add up to a little more
@@ -43,6 +44,8 @@ class Concept:
     of each group, from 0 to 1, where that is known: e.g. of the people in a job."""
     source: str = ""
     """Name of the file, without its folder."""
+    attribute: Attribute | None = None
+    """What a correction needs to know of it, if the file says it."""
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Concept:
@@ -73,6 +76,9 @@ class Concept:
             templates=_templates(file, has_targets=bool(targets)) or cls.templates,
             targets=targets,
             source=path.name,
+            attribute=Attribute.of_table(path.stem, file.table("attribute"))
+            if "attribute" in file.data
+            else None,
         )
 
     def names_in(self, vectors: NamedVectors) -> dict[str, str]:
@@ -106,6 +112,34 @@ class Concept:
 def concept_names() -> list[str]:
     """Names of the concepts that are shipped."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_attributes(names: str) -> tuple[Attribute, ...]:
+    """Read attributes of shipped concepts by their names, with commas between: ``"gender,age"``.
+
+    `OptionError` if one is there twice, or a concept says nothing about a correction.
+    """
+    found = tuple(map(_load_attribute, map(str.strip, names.split(","))))
+    values = [value for attribute in found for value in attribute.values]
+    if again := [value for value in values if values.count(value) > 1]:
+        raise OptionError(f"attributes is {names!r}, with the value {again[0]} twice; needed once")
+    return found
+
+
+def attribute_files(names: str) -> list[Path]:
+    """List the files that `load_attributes` reads."""
+    return [FOLDER / f"{name}.toml" for of in names.split(",") if (name := of.strip()) != "gender"]
+
+
+def _load_attribute(name: str) -> Attribute:
+    if name == GENDER.name:
+        return GENDER
+    if (found := Concept.load(name).attribute) is None:
+        raise OptionError(
+            f"the concept {name!r} has no table [attribute], which says how prompts state its "
+            "values; name another"
+        )
+    return found
 
 
 def _loose(name: str) -> str:

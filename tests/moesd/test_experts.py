@@ -5,7 +5,7 @@ from probe.moesd.experts import DIRECTIONS, Experts, n_weights
 
 def test_experts_start_as_the_identity():
     states = torch.randn(4, 5, 16, generator=torch.Generator().manual_seed(0))
-    moved = Experts(16, width=3)(states, torch.tensor([True, False, True, False]))
+    moved = Experts(16, width=3)(states, torch.tensor([1, 0, 1, 0]))
     torch.testing.assert_close(moved, states, rtol=0, atol=0)
 
 
@@ -13,7 +13,7 @@ def test_each_prompt_goes_to_one_expert_only():
     experts = Experts(16, width=3)
     torch.nn.init.constant_(experts.adapters["toward-male"].up.bias, 1.0)
     states = torch.zeros(3, 2, 16)
-    moved = experts(states, torch.tensor([True, False, True]))
+    moved = experts(states, torch.tensor([1, 0, 1]))
     torch.testing.assert_close(moved[[0, 2]], torch.ones(2, 2, 16))
     torch.testing.assert_close(moved[1], torch.zeros(2, 16))
 

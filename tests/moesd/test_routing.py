@@ -132,7 +132,7 @@ def test_the_route_of_an_image_does_not_depend_on_the_batch(moesd, opened, kind,
 
 @pytest.fixture
 def opened(moesd, town):
-    return moesd.opened(town.prompts.select(group="neutral").prompts)[0]
+    return next(iter(moesd.opened(town.prompts.select(group="neutral").prompts)))
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def denoise(pipeline, n=4, seed=0):
 def test_each_direction_has_an_expert_unless_both_share_one(pipeline, n, names, routes):
     experts = UNetExperts.start(pipeline.unet, width=2, n_experts=n)
     assert experts.names == names
-    assert [experts.route(toward_male) for toward_male in (False, True)] == routes
+    assert [experts.route(chosen) for chosen in (0, 1)] == routes
 
 
 # What passes them

@@ -41,7 +41,7 @@ def run_that_sends(routing, folder, objective="both", **settings):
 
 def opened(moesd):
     prompts = [f"a portrait of a {noun}" for noun in moesd.token.subjects]
-    return moesd.opened(prompts)[0]
+    return next(iter(moesd.opened(prompts)))
 
 
 def test_a_correction_is_routed_as_it_was_trained_unless_another_router_is_asked_for(

@@ -3,16 +3,19 @@
 from probe.moesd.gate.fitting import fit_gate
 from probe.moesd.gate.gate import (
     CLASSES,
+    CLASSES_OF_OTHERS,
     Decision,
     Gate,
     KindClassifier,
     classify_bias_score,
+    lacking,
     true_classes,
 )
 from probe.moesd.gate.reading import FLAGS, Reading, count_features
 
 __all__ = [
     "CLASSES",
+    "CLASSES_OF_OTHERS",
     "FLAGS",
     "Decision",
     "Gate",
@@ -21,5 +24,6 @@ __all__ = [
     "classify_bias_score",
     "count_features",
     "fit_gate",
+    "lacking",
     "true_classes",
 ]

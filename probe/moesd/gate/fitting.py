@@ -105,6 +105,7 @@ def fit_gate(
         ),
         classifier=classifier,
         open_above=_open_above(cross_validated, kinds, is_skewed, false_alarm=rate),
+        gendered_above=_gendered_above(cross_validated, kinds, false_alarm=rate),
         reads=config.gate_reads,
         has_list=config.gate_list,
         kind=config.gate_kind,
@@ -226,6 +227,14 @@ def _open_above(
     opens = (person >= cross_validated.max(axis=2)) & is_skewed
     scores = np.where(opens, person, -np.inf)
     is_closed = np.broadcast_to(kinds != "person", scores.shape)
+    return opening_threshold(scores.ravel(), is_closed.ravel(), false_alarm=false_alarm)
+
+
+def _gendered_above(cross_validated: Double, kinds: Labels, *, false_alarm: float) -> float:
+    """Choose the threshold above which a prompt that states a gender is one on a person."""
+    explicit = cross_validated[..., 0]
+    scores = np.where(explicit >= cross_validated.max(axis=2), explicit, -np.inf)
+    is_closed = np.broadcast_to(kinds == "neutral", scores.shape)
     return opening_threshold(scores.ravel(), is_closed.ravel(), false_alarm=false_alarm)
 
 

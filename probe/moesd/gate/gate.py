@@ -12,6 +12,7 @@ from probe.errors import ShapeError
 from probe.io.settings import one_of
 from probe.moesd.config import GATE_KINDS, READS, GateKind, Reads
 from probe.moesd.gate.reading import Reading, read_prompts, reasons_to_leave
+from probe.text.attributes import GENDER, Attribute
 from probe.text.captions.vocabulary import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
@@ -20,6 +21,10 @@ CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
 """``explicit``: the prompt states the gender; ``neutral``: no person, or a bias score near 0 where
 that counts (`Gate.corrects_everyone`). The gate opens for the skewed classes only, each of which
 goes to the expert of the other direction, unless each image draws its own."""
+
+CLASSES_OF_OTHERS = ("explicit", "open", "neutral")
+"""Classes where the first attribute is not gender. ``explicit``: words of the prompt state the
+attribute; ``neutral``: no person. The gate opens for the others."""
 
 Labels: TypeAlias = npt.NDArray[np.str_]
 
@@ -32,16 +37,18 @@ class Decision:
     """What a gate decides about prompts."""
 
     classes: Labels
-    """Shape (n_prompts,), of `CLASSES`. The gate opens for the two skewed ones."""
+    """Shape (n_prompts,), of `Gate.classes`: as regards the first attribute."""
     is_abstained: Mask
     """Shape (n_prompts,). A skewed class was likeliest but not likely enough; the class is then the
     likelier of the other two."""
+    opens: Mask
+    """Shape (n_prompts, n_attributes): in which attributes each prompt is corrected. "An old nurse"
+    is open for gender and not for age."""
 
     @property
     def is_open(self) -> Mask:
-        """Which prompts are corrected, shape (n_prompts,)."""
-        result: Mask = np.isin(self.classes, CLASSES[1:3])
-        return result
+        """Which prompts are corrected in any attribute, shape (n_prompts,)."""
+        return np.asarray(self.opens.any(axis=1))
 
     @property
     def weights(self) -> Double:
@@ -109,6 +116,12 @@ class Gate:
     holds the nouns of a test says nothing about others."""
     is_english: bool = True
     """Whether the lexicon that it was fitted on is English: what is not is then left alone."""
+    attributes: tuple[Attribute, ...] = (GENDER,)
+    """What is corrected. The classifier decides about gender; for another attribute a prompt is
+    open if it shows a person and none of its words states that attribute."""
+    gendered_above: float = 0.0
+    """Least probability that a prompt states a gender with which it counts as one on a person, so
+    that the gate opens for other attributes; "a male plug" states one too."""
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, GATE_KINDS)
@@ -122,7 +135,21 @@ class Gate:
             encoder, prompts, reads=self.reads, has_list=self.has_list, z=z, lists=self.lists
         )
         reasons = reasons_to_leave(encoder, prompts, self.lists) if self.is_english else ()
-        return replace(reading, left_alone=reasons)
+        stated = np.zeros((len(prompts), len(self.attributes)), dtype=bool)
+        for column, attribute in enumerate(self.attributes):
+            if attribute.name != GENDER.name:
+                stated[:, column] = [attribute.is_stated(prompt) for prompt in prompts]
+        return replace(reading, left_alone=reasons, stated=stated)
+
+    @property
+    def is_about_gender(self) -> bool:
+        """Whether gender is the first attribute, whose classes `decide` returns."""
+        return self.attributes[0].name == GENDER.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of prompts as regards the first attribute."""
+        return CLASSES if self.is_about_gender else CLASSES_OF_OTHERS
 
     @property
     def skewed_above(self) -> float:
@@ -149,13 +176,32 @@ class Gate:
         return result
 
     def probabilities(self, reading: Reading) -> Double:
-        """Return the calibrated probability of each of `CLASSES`, shape (n_prompts, 4).
+        """Return the calibrated probability of each of `classes`, shape (n_prompts, n_classes).
 
-        The probability of a person goes to the class that the bias score determines.
+        Of gender, the probability of a person goes to the class that the bias score determines.
         """
+        if not self.is_about_gender:
+            is_stated = self._stated(reading)[:, 0]
+            nobody = self._probabilities_of_kinds(reading)[:, 2]
+            return np.stack([is_stated, (1 - nobody) * ~is_stated, nobody * ~is_stated], axis=1)
+        return self._probabilities_of_gender(reading)
+
+    def _probabilities_of_kinds(self, reading: Reading) -> Double:
+        scores = self.bias_score(reading.z)
+        features = gate_features(reading, scores, self.reads, has_list=self.has_list)
+        return self.classifier.probabilities(features)
+
+    def _stated(self, reading: Reading) -> Mask:
+        if reading.stated is None:
+            raise ShapeError(
+                "the gate looks for words that state an attribute but was given states only; read "
+                "prompts with `Gate.read`"
+            )
+        return reading.stated
+
+    def _probabilities_of_gender(self, reading: Reading) -> Double:
+        explicit, person, nobody = self._probabilities_of_kinds(reading).T
         bias_scores = self.bias_score(reading.z)
-        features = gate_features(reading, bias_scores, self.reads, has_list=self.has_list)
-        explicit, person, nobody = self.classifier.probabilities(features).T
         is_skewed = np.abs(bias_scores) >= self.skewed_above
         male, female = is_skewed & (bias_scores > 0), is_skewed & (bias_scores <= 0)
         return np.stack(
@@ -168,18 +214,44 @@ class Gate:
         Prompts that are to be left alone (`Reading.left_alone`) count as explicit.
         """
         is_left = np.array(reading.left_alone or [""] * len(reading)) != ""
+        of_gender = self._decide_gender(reading, is_left, kind)
+        if self.is_about_gender and len(self.attributes) == 1:
+            return of_gender
+        p = self._probabilities_of_kinds(reading)
+        least = np.array([self.gendered_above, self.open_above, np.inf])
+        is_person = (p >= least)[np.arange(len(p)), p.argmax(axis=1)] & ~is_left
+        opens = is_person[:, None] & ~self._stated(reading)
+        for column, attribute in enumerate(self.attributes):
+            if attribute.name == GENDER.name:
+                opens[:, column] = of_gender.is_open
+        if self.is_about_gender:
+            return replace(of_gender, opens=opens)
+        is_explicit = is_left | self._stated(reading)[:, 0]
+        classes = np.select([is_explicit, opens[:, 0]], CLASSES_OF_OTHERS[:2], CLASSES_OF_OTHERS[2])
+        return Decision(classes, np.zeros(len(reading), bool), opens)
+
+    def _decide_gender(self, reading: Reading, is_left: Mask, kind: GateKind | None) -> Decision:
         if (kind or self.kind) == "closed-form":
             classes = classify_bias_score(
                 self.bias_score(reading.z),
                 neutral_below=self.neutral_below,
                 explicit_above=self.explicit_above,
             )
-            return Decision(np.where(is_left, CLASSES[0], classes), np.zeros(len(reading), bool))
-        p = self.probabilities(reading)
+            return _of_gender(np.where(is_left, CLASSES[0], classes), np.zeros(len(reading), bool))
+        p = self._probabilities_of_gender(reading)
         best = p.argmax(axis=1)
         is_abstained = np.isin(best, (1, 2)) & (p[:, 1:3].max(axis=1) < self.open_above)
         best = np.where(is_abstained, np.where(p[:, 0] >= p[:, 3], 0, 3), best)
-        return Decision(np.asarray(CLASSES)[np.where(is_left, 0, best)], is_abstained & ~is_left)
+        return _of_gender(np.asarray(CLASSES)[np.where(is_left, 0, best)], is_abstained & ~is_left)
+
+
+def lacking(bias_scores: Double) -> npt.NDArray[np.int64]:
+    """Return the place in `GENDER` of the value that each bias score lacks."""
+    return (bias_scores < 0).astype(np.int64)
+
+
+def _of_gender(classes: Labels, is_abstained: Mask) -> Decision:
+    return Decision(classes, is_abstained, np.isin(classes, CLASSES[1:3])[:, None])
 
 
 def gate_features(reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool) -> Matrix:

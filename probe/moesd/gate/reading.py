@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from probe.arrays import Float32
+from probe.arrays import Float32, Mask
 from probe.moesd.config import Reads
 from probe.text.captions.gender import read_gender
 from probe.text.captions.left_alone import reason_to_leave
@@ -33,6 +33,8 @@ class Reading:
     """Shape (n_prompts, 3), see `FLAGS`; None if the gate has no word list."""
     left_alone: tuple[str, ...] = ()
     """Why each prompt is left alone whatever the gate says, or empty: see `reason_to_leave`."""
+    stated: Mask | None = None
+    """Shape (n_prompts, n_attributes): whether a word states the attribute (not used of gender)."""
 
     def __len__(self) -> int:
         return len(self.z)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from probe.errors import DataError
-from probe.moesd.experts import DIRECTIONS
 from probe.moesd.token import SpecialToken
 from probe.text.encoder import TextEncoder
 from probe.text.templates import with_article
@@ -22,20 +21,12 @@ class Counterfactuals:
     """
 
     words: tuple[str, ...] = ("female", "male")
-    """One adjective per value."""
+    """One adjective per value, of all attributes."""
 
     def __post_init__(self) -> None:
         if len(set(self.words)) < 2 or len(set(self.words)) < len(self.words):
             raise ValueError(
                 f"counterfactual words are {list(self.words)}; needed two or more distinct words"
-            )
-
-    def check_one_per_expert(self) -> None:
-        """Refuse words that are not one per expert, in the order of `DIRECTIONS`."""
-        if len(self.words) != len(DIRECTIONS):
-            raise ValueError(
-                f"counterfactual words are {list(self.words)} but the experts are "
-                f"{list(DIRECTIONS)}; needed one word per expert"
             )
 
     def of(self, prompt: str, token: SpecialToken, *, is_person: bool = False) -> tuple[str, ...]:
@@ -74,10 +65,8 @@ class Counterfactuals:
     ) -> torch.Tensor:
         """Encode the counterfactuals, aligned position by position with `SpecialToken.encode`.
 
-        The last token of a word takes the special token's position. The shape is that of `states`;
-        other than one word per expert is refused.
+        The last token of a word takes the special token's position. The shape is that of `states`.
         """
-        self.check_one_per_expert()
         _, places = token.input_ids(encoder, prompts)
         aligned = []
         for word, states in zip(self.words, self.states(encoder, token, prompts), strict=True):

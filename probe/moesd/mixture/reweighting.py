@@ -123,7 +123,7 @@ class Reweighting(Intervention):
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Mark the prompts that open the gate."""
         distinct = list(dict.fromkeys(prompts))
-        opened = set(self._correction.opened(distinct, naming_a_person=True))
+        opened = self._correction.opened(distinct, naming_a_person=True)
         return [Condition(prompt, ROUTE if prompt in opened else "") for prompt in prompts]
 
     def signature(self, condition: Condition) -> str:

@@ -12,6 +12,7 @@ from probe.errors import DataError
 from probe.images.denoising import encode_images, prediction_target, training_scheduler
 from probe.moesd.correction import Correction
 from probe.moesd.examples import Examples
+from probe.moesd.gate import lacking
 from probe.moesd.unet_experts import RoutedUNet
 
 HIGH_NOISE = 0.4
@@ -90,13 +91,13 @@ class DiffusionObjective:
         self.rng = torch.Generator().manual_seed(seed)
         self._latents = encode_images(pipeline.vae, examples.batches(pipeline))
         bias_scores = correction.gate.bias_score(correction.encoder.embed(prompts))
-        self._toward_male = torch.from_numpy(bias_scores < 0)
+        self._chosen = torch.from_numpy(lacking(bias_scores))
         modules: list[torch.nn.Module] = [correction.experts]
         self._routed, self._routes = None, [""] * len(prompts)
         if (experts := correction.unet_experts) is not None:
             modules.append(experts)
             self._routed = RoutedUNet(self._unet, experts)
-            self._routes = [experts.route(bool(is_male)) for is_male in self._toward_male]
+            self._routes = [experts.route(int(value)) for value in self._chosen]
         self.parameters: list[torch.Tensor] = [
             weight for of in modules for weight in of.parameters() if weight.requires_grad
         ]
@@ -122,7 +123,7 @@ class DiffusionObjective:
             with torch.no_grad():
                 target = self._unet(noised, times, self._explicit[rows.flatten()]).sample
         self._set_routes([self._routes[i] for i in prompts for _ in range(rows.shape[1])])
-        states = self._correction.experts(self._states[prompts], self._toward_male[prompts])
+        states = self._correction.experts(self._states[prompts], self._chosen[prompts])
         predicted = self._unet(noised, times, states.repeat_interleave(rows.shape[1], dim=0)).sample
         return functional.mse_loss(predicted, target)
 
@@ -187,7 +188,7 @@ class NoiseObjective(DiffusionObjective):
         times, noise = times.to(clean.device), noise.to(clean.device)
         token, encoder = self._correction.token, self._correction.encoder
         states = token.states(encoder, self._ids[rows], self._places[rows])
-        states = self._correction.experts(states, self._toward_male[rows])
+        states = self._correction.experts(states, self._chosen[rows])
         self._set_routes([self._routes[row] for row in rows])
         noised = self._scheduler.add_noise(clean, noise, times)
         predicted = self._unet(noised, times, states).sample

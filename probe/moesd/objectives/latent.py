@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from probe.arrays import Float32
 from probe.moesd.correction import Correction
+from probe.moesd.gate import lacking
 
 
 class LatentObjective:
@@ -28,7 +29,7 @@ class LatentObjective:
         device = encoder.device
         self._vectors = torch.from_numpy(vectors).to(device)
         bias_scores = correction.gate.bias_score(vectors)
-        self._toward_male = torch.from_numpy(bias_scores < 0)
+        self._chosen = torch.from_numpy(lacking(bias_scores))
         self._bias_score_scale = float((bias_scores**2).mean())
         self._axis = torch.from_numpy(correction.gate.axis).float().to(device)
         token = correction.token
@@ -41,7 +42,7 @@ class LatentObjective:
         """Compute the loss over all prompts."""
         correction = self._correction
         states = correction.token.states(correction.encoder, self._ids, self._places)
-        corrected = correction.experts(states, self._toward_male)
+        corrected = correction.experts(states, self._chosen)
         z = functional.normalize(correction.encoder.pool(corrected, self._ids), dim=1)
         change = z - self._vectors
         along = change @ functional.normalize(self._axis, dim=0)

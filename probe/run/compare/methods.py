@@ -81,10 +81,10 @@ def _reweighting(bench: Bench) -> Method:
 
     from probe.baselines.method import Method
     from probe.moesd.mixture.reweighting import Reweighting
-    from probe.run.routing import counterfactuals_of
+    from probe.run.routing import gender_words
 
     target = np.array([0.5, 0.5])
-    moesd, words = bench.run.load_correction(bench.encoder), counterfactuals_of(bench.run.lexicon)
+    moesd, words = bench.run.load_correction(bench.encoder), gender_words(bench.run.lexicon)
     return Method(Reweighting(moesd, words, target), words="images")
 
 

@@ -20,6 +20,7 @@ from probe.run.evaluation import evaluators
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import Answer, StudyStage
+from probe.run.routing import refuse_others
 from probe.stats.multiplicity import holm
 
 RESULT = f"{FOLDER}/methods.json"
@@ -116,6 +117,7 @@ class CompareMethods(StudyStage):
         return Answer(f"{len(figures['methods'])} methods compared", figures)
 
     def _bench(self, run: Run) -> Bench:
+        refuse_others(run, "a comparison of methods")
         return Bench(run, self._n_images or run.config.generate.n_images)
 
     def _made_from(self, bench: Bench) -> str:

@@ -17,6 +17,7 @@ from probe.images.plan import read_metadata
 from probe.images.reading import ImageBytes, Images
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.io.executors import refuse_other
+from probe.run.evaluation.corrected import corrected_attributes
 from probe.run.files import LABELS, SIDES
 from probe.run.folder import Run, stale_files
 from probe.text.checkpoints import model_revision, resolve_model
@@ -140,23 +141,11 @@ def load_whole_classifier(run: Run, role: str = "classifier") -> WholeClassifier
     """
     from probe.images.attributes import load_classifier
 
-    folder, config = evaluator_folder(run, role), run.config.evaluate
+    folder = evaluator_folder(run, role)
     if folder not in run.classifiers:
         run.classifiers[folder] = load_classifier(folder, device=run.device)
     classifier: WholeClassifier = run.classifiers[folder]
-    known = classifier.attributes
-    if config.attribute not in known:
-        raise DataError(
-            f"the classifier in {folder} knows {', '.join(known)} but not {config.attribute!r}; "
-            f"set `attribute` under [evaluate] in {run.folder / 'config.toml'}"
-        )
-    for name in ("female", "male"):
-        if (value := getattr(config, name)) not in known[config.attribute]:
-            raise DataError(
-                f"the classifier in {folder} knows {config.attribute} as "
-                f"{', '.join(known[config.attribute])}, not as {value!r}; set `{name}` under "
-                f"[evaluate] in {run.folder / 'config.toml'}"
-            )
+    corrected_attributes(run, classifier.attributes)
     return classifier
 
 

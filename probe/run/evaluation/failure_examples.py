@@ -49,7 +49,7 @@ def worst_pictures(
     prompts ask for among the ``n`` neutral images of the subject (NaN of objects).
     """
     pairs = _pair(labels, attribute)
-    jobs = _jobs(labels, attribute, values, asked["female"], pairs)
+    jobs = _jobs(labels, attribute, values, next(iter(asked.values())), pairs)
     pairs = pairs.join(jobs[["share_base", "share_moesd", "n"]], on="subject")
     neutral = pairs[pairs["kind"] == "neutral"]
     fair = 1 / len(values)

@@ -1,7 +1,7 @@
 """From one row an image to every figure of the evaluation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -43,6 +43,8 @@ class Measurement:
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
     resampling: Resampling
+    also_corrected: Sequence[str] = ()
+    """Other attributes that are corrected too."""
     in_faces: bool = False
     """Whether faces were looked at, which some images may not have."""
 
@@ -69,9 +71,29 @@ class Measurement:
             "failures": self._failures(differences),
             "n_images": {**n_images, "per_subject": n_images["base"] // n_subjects},
             "attribute": self.attribute,
-            "value": self.asked["female"],
+            "value": self.value,
+            "asked": dict(self.asked),
+            "also_corrected": self._also_corrected(),
             **({"missing": self._missing()} if self.in_faces else {}),
         }
+
+    @property
+    def value(self) -> str:
+        """The value whose shares are shown: the first."""
+        return next(iter(self.asked.values()))
+
+    def _also_corrected(self) -> dict[str, Found]:
+        """MAD of each further attribute, before and after, and the paired difference."""
+        found = {}
+        for name in self.also_corrected:
+            of = replace(self, attribute=name, also_corrected=())
+            rows = of.fairness().query("split == 'all' and measure == 'mad'").set_index("side")
+            columns = ["value", "low", "high", "floor", "unit", "n"]
+            sides = {SIDES[side]: dict(rows.loc[side, columns]) for side in SIDES}
+            counts = (of.counts(side, "all") for side in SIDES)
+            change = paired_difference(*counts, resampling=self.resampling, unit="occupations")
+            found[name] = {**sides, "difference": asdict(change)}
+        return found
 
     def fairness(self) -> pd.DataFrame:
         """Every fairness figure, one row a side, split and measure."""
@@ -158,7 +180,7 @@ class Measurement:
 
     def _failures(self, differences: Mapping[str, Any]) -> Found:
         values = list(self.attributes[self.attribute])
-        column = values.index(self.asked["female"])
+        column = values.index(self.value)
         before, after = self.counts("base", "all"), self.counts("moesd", "all")
         n, fair = (before.sum(axis=1), after.sum(axis=1)), 1 / len(values)
         keys = self.labels.pivot(index="file_name", columns="side", values="key")

@@ -31,7 +31,7 @@ def other_attributes(measured: Measurement) -> Found | None:
     None if the classifier knows no other attribute, or there are not two occupations.
     """
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
-    aside = (measured.attribute, SUBJECT_SEEN)
+    aside = (measured.attribute, *measured.also_corrected, SUBJECT_SEEN)
     names = [name for name in measured.attributes if name not in aside and name in neutral]
     rows = [row for name in names for row in _changes(measured, neutral, name, len(names))]
     overall = [row for row in rows if not row["within"]]

@@ -49,7 +49,7 @@ class EvaluateConfig(Resampled, Settings):
     face_margin: float = setting(
         0.25, "Margin around a face on each side, as a share of its size.", minimum=0, maximum=10
     )
-    attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
+    attribute: str = setting("gender", "What the classifier calls gender.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")
     male: str = setting("man", "The classifier's word for what male prompts ask for.")
     clip_margin: float = setting(
@@ -91,6 +91,7 @@ class Evaluate(Stage):
     def make(self, run: Run) -> None:
         """Write the labels, if they are not up to date, and what follows from them."""
         from probe.run.evaluation import evaluators
+        from probe.run.evaluation.corrected import corrected_attributes
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
         from probe.run.evaluation.other_attributes import other_attributes
@@ -101,13 +102,15 @@ class Evaluate(Stage):
         classifier, extractor = evaluators.load_classifier(run), evaluators.load_features(run)
         known = load_calibration(run, classifier.attributes)
         labels = evaluators.label_images(run, classifier)
+        first, *others = corrected_attributes(run, classifier.attributes)
         measured = Measurement(
             labels=labels,
             attributes={
                 evaluators.column(name): values for name, values in classifier.attributes.items()
             },
-            attribute=config.attribute,
-            asked={"female": config.female, "male": config.male},
+            attribute=first.name,
+            asked=first.labels,
+            also_corrected=[of.name for of in others],
             resampling=config.resampling,
             in_faces=bool(evaluators.faces_line(run)),
         )

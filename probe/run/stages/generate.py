@@ -13,7 +13,7 @@ from probe.moesd.router import MIN_EXPLAINED, ROUTERS
 from probe.run.files import SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Answer, Stage, register
-from probe.run.routing import OWN, intervention, names_table, router_of, target_line
+from probe.run.routing import OWN, attributes_of, intervention, names_table, router_of, target_line
 from probe.stats.share_shift import ShareShift
 
 if TYPE_CHECKING:
@@ -146,7 +146,11 @@ class Generate(Stage):
         # It is refused here if it cannot be had.
         corrected = intervention(run, run.load_correction(), pipeline)
         plan = GenerationPlan.build(
-            run.lexicon, n_images=config.n_images, seed=config.seed, split=config.scored_on
+            run.lexicon,
+            n_images=config.n_images,
+            seed=config.seed,
+            split=config.scored_on,
+            attributes=attributes_of(run),
         )
         known: dict[str, Conditions] = {}
         for side in SIDES:

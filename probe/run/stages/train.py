@@ -16,6 +16,7 @@ from probe.run.folder import Run, is_kept_folder, locked, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 from probe.stats.notation import percent
+from probe.text.concepts import attribute_files
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from probe.text.encoder import TextEncoder
 
 CHECKPOINT = f"{MOESD}/checkpoint.safetensors"
-_CHANCE = 0.25
 
 
 @register
@@ -88,7 +88,8 @@ class Train(Stage):
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
         left, abstained, n = {}, {}, n_examples(run)
-        lines = [f"trained on {n} images; chance is {percent(_CHANCE, 0)} for the gate"]
+        chance = 1 / (4 if (table["route_truth"] == "explicit").any() else 3)  # classes
+        lines = [f"trained on {n} images; chance is {percent(chance, 0)} for the gate"]
         for split, name in SPLIT_NAMES.items():
             rows = table[(table["split"] == split) & (table["group"] != "object")]
             for gate, by_split in accuracy.items():
@@ -110,7 +111,8 @@ class Train(Stage):
         """Hash of the settings and inputs."""
         # What the images were made with is in the hash of the images.
         settings = settings_line(run.config.train, without=("guidance_scale",))
-        return hash_parts("train, with router", settings, *_inputs(run), *_lessons())
+        of = [hash_file(path) for path in attribute_files(run.config.train.attributes)]
+        return hash_parts("train, with router", settings, *_inputs(run), *_lessons(), *of)
 
 
 def train_correction(
@@ -128,7 +130,7 @@ def train_correction(
     """
     from probe.moesd.training import train_moesd
     from probe.run.images import make_examples, training_prompts
-    from probe.run.routing import counterfactuals_of
+    from probe.run.routing import attributes_of
 
     _check_denoiser(run)
     config = run.config.train
@@ -147,7 +149,7 @@ def train_correction(
         config=config,
         examples=examples,
         pipeline=pipeline,
-        counterfactuals=counterfactuals_of(run.lexicon),
+        attributes=attributes_of(run),
         gate=gate,
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
@@ -186,13 +188,18 @@ def _checkpoint(run: Run) -> Any:
 
 
 def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
-    from probe.moesd.gate import true_classes
+    import numpy as np
+
+    from probe.moesd.gate import CLASSES_OF_OTHERS, true_classes
 
     table = run.prompts.table[["prompt", "group", "subject", "split"]]
     answers = moesd.classify(run.prompts.prompts, z)
     truth = true_classes(
         run.prompts, answers["bias_score"].to_numpy(), neutral_below=moesd.gate.skewed_above
     )
+    if not moesd.gate.is_about_gender:  # no prompt of a lexicon states another attribute
+        is_object = (table["group"] == "object").to_numpy()
+        truth = np.where(is_object, CLASSES_OF_OTHERS[2], CLASSES_OF_OTHERS[1])
     return table.assign(
         **{name: answers[name].to_numpy() for name in answers.columns if name != "prompt"},
         route_truth=truth,

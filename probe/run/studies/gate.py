@@ -46,6 +46,11 @@ class GateChallenge(Study):
     file = "moesd/challenge.json"
     inputs = EMBEDDED
 
+    def unmet(self, run: Run) -> str | None:
+        """Its prompts are about gender."""
+        of = run.config.train.attributes
+        return None if of.split(",")[0] == "gender" else f"it is about gender, not {of}"
+
     def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the answers, their accuracy and calibration, and the levels."""
         import pandas as pd

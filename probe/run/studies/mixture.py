@@ -87,14 +87,14 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
 
     from probe.moesd.mixture.shares import estimate_shares
     from probe.moesd.token import SpecialToken
-    from probe.run.routing import counterfactuals_of
+    from probe.run.routing import gender_words
 
     encoder, pipeline = run.load_encoder(), run.load_pipeline(is_plain=True)
     prompts = [
         fill(run.lexicon.templates[run.config.generate.scored_on].neutral[0], subject=subject)
         for subject in subjects
     ]
-    token, counterfactuals = SpecialToken.start(encoder, subjects), counterfactuals_of(run.lexicon)
+    token, counterfactuals = SpecialToken.start(encoder, subjects), gender_words(run.lexicon)
     explicit = counterfactuals.states(encoder, token, prompts)
     seed = run.config.study.seed
     found = estimate_shares(pipeline, encoder.states(prompts), explicit, seed=seed)

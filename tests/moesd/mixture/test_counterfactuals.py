@@ -40,9 +40,3 @@ def test_counterfactuals_stand_token_by_token_where_the_marked_prompt_does(moesd
     for row, place in enumerate(places.tolist()):
         torch.testing.assert_close(found[0, row, :place], expected[row, :place])
         torch.testing.assert_close(found[0, row, place], expected[row, place + n_tokens - 1])
-
-
-def test_there_must_be_one_word_an_expert(moesd):
-    words = Counterfactuals(("young", "old", "ageless"))
-    with pytest.raises(ValueError, match="needed one word per expert"):
-        words.aligned_states(moesd.encoder, moesd.token, ["a librarian"])

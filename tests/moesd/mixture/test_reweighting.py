@@ -71,7 +71,7 @@ def test_rows_that_are_not_named_stay_as_they_are_bit_for_bit(exact):
 def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, pipeline):
     method = Reweighting(moesd, Counterfactuals(), np.array([0.9, 0.1]), n_noises=2)
     prompts = ["a photo of a carpenter", "a photo of a nurse", "a driver", "a laborer"]
-    opened = moesd.opened(prompts)[0]
+    opened = next(iter(moesd.opened(prompts)))
     [condition] = method.conditions([opened], [1])
     under = [Condition("a photo of a man"), condition]
     states = moesd.encoder.states([under[0].prompt, opened]).repeat(2, 1, 1)

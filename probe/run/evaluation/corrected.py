@@ -1,0 +1,47 @@
+"""What a classifier calls the attributes that a run corrects, and the values of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from probe.errors import DataError
+from probe.run.folder import Run
+from probe.run.routing import attributes_of
+from probe.text.attributes import GENDER
+
+
+class Seen(NamedTuple):
+    """An attribute as a classifier knows it."""
+
+    name: str
+    labels: Mapping[str, str]
+    """Value, which is the kind of prompts that state it -> what the classifier calls it."""
+
+
+def corrected_attributes(run: Run, known: Mapping[str, Sequence[str]]) -> list[Seen]:
+    """Find the attributes that a run corrects among those of a classifier.
+
+    Gender is called what ``attribute``, ``female`` and ``male`` of ``[evaluate]`` say; others what
+    their concept says. `DataError` if the classifier does not know one.
+    """
+    config, found = run.config.evaluate, []
+    for attribute in attributes_of(run):
+        if attribute.name != GENDER.name:
+            found.append(Seen(*attribute.seen_by(known)))
+            continue
+        labels = {"female": config.female, "male": config.male}
+        where = f"under [evaluate] in {run.folder / 'config.toml'}"
+        if config.attribute not in known:
+            raise DataError(
+                f"the classifier knows {', '.join(known)} but not {config.attribute!r}; set "
+                f"`attribute` {where}"
+            )
+        values = known[config.attribute]
+        if wrong := [name for name, label in labels.items() if label not in values]:
+            raise DataError(
+                f"the classifier knows {config.attribute} as {', '.join(values)}, not as "
+                f"{labels[wrong[0]]!r}; set `{wrong[0]}` {where}"
+            )
+        found.append(Seen(config.attribute, labels))
+    return found

@@ -1,0 +1,117 @@
+"""Attributes of people that a correction is about: their values, and the words that state each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from probe.errors import DataError
+from probe.io.toml_tables import TomlTable
+
+_NAME = re.compile(r"[A-Za-z0-9][\w -]*")
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute with K values.
+
+    It is *perceived*: a classifier or a person sees it in an image.
+    """
+
+    name: str
+    values: Mapping[str, tuple[str, ...]]
+    """Words that state each value in a prompt, in any place; the first can stand before a person:
+    "an old nurse"."""
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What classifiers call each value, beside its own name."""
+    names: tuple[str, ...] = ()
+    """What classifiers call the attribute, beside its name."""
+    states_any: tuple[str, ...] = ()
+    """Words that state some value, whichever it is."""
+
+    def __post_init__(self) -> None:
+        words = [words[0] for words in self.values.values() if words]
+        if len(words) < 2 or len(words) < len(self.values) or len(set(words)) < len(words):
+            raise DataError(
+                f"the values of {self.name} are stated by {words}; needed at least two values, "
+                "each with words of its own"
+            )
+        if wrong := [name for name in (self.name, *self.values) if not _NAME.fullmatch(name)]:
+            raise DataError(
+                f"{wrong[0]!r} names a value; needed letters, digits, spaces and - only"
+            )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The word before a person of each value."""
+        return tuple(words[0] for words in self.values.values())
+
+    def is_stated(self, prompt: str) -> bool:
+        """Whether a word of the prompt states a value, in whatever sense it is used.
+
+        >>> age = Attribute("age", {"young": ("young",), "old": ("old", "elderly")})
+        >>> age.is_stated("an elderly nurse")
+        True
+        """
+        words = (*chain.from_iterable(self.values.values()), *self.states_any)
+        pattern = "|".join(re.escape(word).replace(r"\ ", r"[\s-]+") for word in words)
+        return re.search(rf"\b(?:{pattern})\b", prompt, flags=re.IGNORECASE) is not None
+
+    def seen_by(self, attributes: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
+        """Find the attribute among those of a classifier: its name there, and that of each value.
+
+        Raises
+        ------
+        DataError
+            If the classifier does not know the attribute, or a value of it.
+        """
+        names = (self.name, *self.names)
+        if (found := next((name for name in names if name in attributes), None)) is None:
+            raise DataError(
+                f"the classifier knows {', '.join(attributes)} but not {' or '.join(names)}; name "
+                "another with `evaluate --classifier`"
+            )
+        known, labels = attributes[found], {}
+        for value in self.values:
+            called = (value, *self.labels.get(value, ()))
+            labels[value] = next((name for name in called if name in known), "")
+            if not labels[value]:
+                raise DataError(
+                    f"the classifier knows {found} as {', '.join(known)}, not as "
+                    f"{' or '.join(called)}; name another with `evaluate --classifier`"
+                )
+        return found, labels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        values = {value: list(words) for value, words in self.values.items()}
+        return {"name": self.name, "values": values, "states_any": list(self.states_any)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Attribute:
+        """Read an attribute that a correction was saved with."""
+        values = {str(value): tuple(words) for value, words in data["values"].items()}
+        return cls(str(data["name"]), values, states_any=tuple(data["states_any"]))
+
+    @classmethod
+    def of_table(cls, name: str, table: TomlTable) -> Attribute:
+        """Read the table ``[attribute]`` of a concept."""
+        table.refuse_unknown(("names", "states_any", "values"))
+        values, labels = {}, {}
+        for value in (of := table.table("values")).data:
+            entry = of.table(value)
+            entry.refuse_unknown(("words", "labels"))
+            values[value] = entry.strings("words")
+            labels[value] = entry.strings("labels") if "labels" in entry.data else ()
+
+        def strings(key: str) -> tuple[str, ...]:
+            return table.strings(key) if key in table.data else ()
+
+        return cls(name, values, labels, strings("names"), strings("states_any"))
+
+
+GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)})
+"""Which prompts state it is read by the gate, from their states and `GenderWords`."""

@@ -1,0 +1,163 @@
+"""Corrections of other attributes than gender, and of several: gate, experts, router, files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from probe.errors import OptionError, ShapeError
+from probe.io.artifacts import read_json, write_json
+from probe.moesd.config import TrainConfig
+from probe.moesd.model import MoESD
+from probe.moesd.router import Router
+from probe.moesd.routing import routed
+from probe.moesd.targets import Target
+from probe.text.concepts import load_attributes
+
+BOTH = load_attributes("gender,skin_tone")
+CONFIG = TrainConfig(
+    attributes="gender,skin_tone",
+    latent_steps=2,
+    width=4,
+    gate_reads="bias_score",
+    false_alarm=1.0,  # words of random weights say nothing of persons
+)
+NURSE = "a photo of a nurse"
+
+
+@pytest.fixture(scope="module")
+def both(town) -> MoESD:
+    """A correction of gender and skin tone whose gate opens for whatever states neither."""
+    moesd = town.train(config=CONFIG, attributes=BOTH)
+    classifier = replace(
+        moesd.gate.classifier,
+        weights=np.zeros_like(moesd.gate.classifier.weights),
+        intercepts=np.array([0.0, 1.0, 0.0]),
+    )
+    for expert in moesd.experts.adapters.values():  # two steps move states by hardly anything
+        torch.nn.init.normal_(expert.up.weight, generator=torch.Generator().manual_seed(0))
+    gate = replace(moesd.gate, classifier=classifier, open_above=0.0, gendered_above=0.0)
+    return replace(moesd, gate=gate)
+
+
+def test_each_value_of_each_attribute_has_an_expert(both):
+    of_gender, of_skin = ["toward-female", "toward-male"], ["light", "tan", "brown", "dark"]
+    assert list(both.experts.names) == [*of_gender, *(f"toward-{value}" for value in of_skin)]
+    assert both.router.kind == "bernoulli"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "prompt", "opens"),
+    [  # logits of explicit, person, nobody
+        ([0, 9, 0], NURSE, (True, True)),
+        ([0, 9, 0], "a photo of a dark-skinned nurse", (True, False)),
+        ([9, 0, 0], "a photo of a female nurse", (False, True)),
+        ([9, 0, 0], "a photo of a dark-skinned female nurse", None),
+        ([0, 0, 9], "a photo of a chair", None),
+        ([0, 9, 0], "une infirmière", None),
+    ],
+)
+def test_a_prompt_is_open_in_the_attributes_that_it_leaves_open(both, kinds, prompt, opens):
+    intercepts = np.array(kinds, dtype=float)
+    gate = replace(both.gate, classifier=replace(both.gate.classifier, intercepts=intercepts))
+    assert replace(both, gate=gate).opened([prompt]).get(prompt) == opens
+
+
+def test_a_threshold_closes_prompts_that_state_a_gender_of_nobody(both):
+    intercepts = np.array([1.0, 0.0, 0.0])
+    classifier = replace(both.gate.classifier, intercepts=intercepts)
+    for above, is_open in ((0.5, True), (0.7, False)):
+        gate = replace(both.gate, classifier=classifier, gendered_above=above)
+        assert bool(replace(both, gate=gate).opened(["a male plug"])) is is_open
+
+
+def test_of_another_attribute_alone_the_gate_has_classes_of_its_own(both):
+    gate = replace(both.gate, attributes=load_attributes("age"))
+    prompts = [NURSE, "a photo of an old nurse"]
+    reading = gate.read(both.encoder, prompts)
+    assert gate.decide(reading).classes.tolist() == ["open", "explicit"]
+    np.testing.assert_allclose(gate.probabilities(reading).sum(axis=1), 1.0)
+    with pytest.raises(ShapeError, match=r"read prompts with `Gate\.read`"):
+        gate.decide(replace(reading, stated=None))
+
+
+def test_images_draw_their_cells_evenly_and_each_attribute_independently(both):
+    n = 4000
+    for kind, most in (("bernoulli", 0.02), ("stratified", 0.002)):
+        moesd = replace(both, router=replace(both.router, kind=kind))
+        found = routed(moesd).conditions([NURSE] * n, range(n))
+        routes, counts = np.unique([one.route for one in found], return_counts=True)
+        assert len(routes) == 8
+        assert all(route.split(" and ")[0] in ("toward-female", "toward-male") for route in routes)
+        np.testing.assert_allclose(counts / n, 1 / 8, atol=most)
+
+
+def test_the_experts_of_a_cell_are_added_and_prompts_that_state_all_stay_bit_for_bit(both):
+    prompts = [NURSE, "a photo of a dark-skinned nurse"]
+    method, states = routed(both), both.encoder.states(prompts)
+    conditions = method.conditions(prompts, [3, 3])
+    names = both.experts.names
+    for condition, row in zip(conditions, method.correct(conditions, states), strict=True):
+        weights = np.array([[name in condition.route.split(" and ") for name in names]], float)
+        assert weights.sum() == (2 if condition.prompt == NURSE else 1)
+        torch.testing.assert_close(row, both.encode_weighted([condition.prompt], weights)[0][0])
+    gate = replace(both.gate, attributes=both.attributes[1:])
+    only_skin = replace(both, gate=gate, router=Router("bernoulli", Target.parity(4), words="abcd"))
+    stated = routed(only_skin).conditions(prompts[1:], [3])
+    assert torch.equal(routed(only_skin).correct(stated, states[1:]), states[1:])
+
+
+def test_the_mean_over_the_images_has_the_target_shares_of_the_open_attributes(both):
+    prompts = [NURSE, "a photo of a dark-skinned nurse"]
+    corrected = both.correct(prompts, both.encoder.states(prompts))
+    weights = np.array([[0.5] * 2 + [0.25] * 4, [0.5] * 2 + [0.0] * 4])
+    torch.testing.assert_close(corrected, both.encode_weighted(prompts, weights)[0])
+
+
+def test_a_correction_of_several_attributes_is_saved_with_them(both, provenance, tmp_path):
+    both.save(tmp_path, provenance)
+    again = MoESD.load(tmp_path, both.encoder)
+    assert [of.to_json() for of in again.attributes] == [of.to_json() for of in both.attributes]
+    prompts = [NURSE, "a photo of a dark-skinned nurse"]
+    assert again.opened(prompts) == both.opened(prompts)
+    np.testing.assert_allclose(again.embed(prompts), both.embed(prompts), atol=1e-6)  # rounding
+
+
+def test_a_correction_of_an_earlier_version_is_one_of_gender(town, provenance, tmp_path):
+    town.train().save(tmp_path, provenance)
+    path = tmp_path / "config.json"
+    config, found = read_json(path, kind="moesd")
+    earlier = {
+        name: config[name] for name in config if name not in ("attributes", "gendered_above")
+    }
+    write_json(path, earlier, found)
+    assert [of.name for of in MoESD.load(tmp_path, town.encoder).attributes] == ["gender"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_values", "says"),
+    [
+        ("top1", [3], "one attribute of two values: choose bernoulli or stratified"),
+        ("calibrated", [2, 4], "one attribute of two values"),
+        ("minimal", [2, 4], "needed one attribute: choose"),
+        ("bernoulli", [3], "2 shares and the corrected attribute 3 values"),
+    ],
+)
+def test_routers_that_cannot_serve_attributes_are_refused(kind, n_values, says):
+    with pytest.raises(OptionError, match=says):
+        Router(kind).check_attributes(n_values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"attributes": "age,age"}, "the value young twice"),
+        ({"attributes": "religion"}, r"has no table \[attribute\]"),
+        ({"attributes": "age", "objective": "latent"}, "needs the objective counterfactual"),
+        ({"attributes": "age", "gate_kind": "closed-form"}, "gate_kind trained"),
+    ],
+)
+def test_attributes_that_cannot_be_trained_are_refused(settings, says):
+    with pytest.raises(OptionError, match=says):
+        TrainConfig(**settings)
