@@ -121,7 +121,8 @@ class TrainConfig(Settings):
     emphasis: float = setting(
         1.35,
         "How far experts of the objective counterfactual go, in multiples of what the word of a "
-        "gender changes; above 1, since image models do not follow that word in all images.",
+        "gender changes; above 1, since image models do not follow that word in all images. "
+        "Attributes of more than two values take 1.",
         minimum=0,
     )
     latent_steps: int = setting(100, "Steps on the text states.", minimum=1)

@@ -18,7 +18,8 @@ class CounterfactualStates:
 
     ``mean_k |E_k(x) - t_k|^2 / |x - t_k|^2`` with ``t_k = x + e (x_k - x)``: x are the states of
     the neutral prompt with the special token, x_k those of its counterfactual, aligned, E_k the
-    expert, and e the ``emphasis``. 1: no better than without an expert; 0: each expert is at its
+    expert, and e the ``emphasis``, or 1 for an attribute of more than two values, whose middle ones
+    would turn into the outer ones. 1: no better than without an expert; 0: each expert is at its
     target. It trains token and experts on gender-neutral prompts of training occupations, skewed or
     not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
     compared, since each step encodes them. With ``all_positions``, all are, and each prompt is
@@ -49,7 +50,9 @@ class CounterfactualStates:
             plain = token.states(encoder, self._ids, self._places)
             stated = counterfactuals.aligned_states(encoder, token, prompts)
             stated = stated[:, :, : self._ids.shape[1]]
-            self._targets = plain + emphasis * (stated - plain)
+            n_values = [len(of.values) for of in correction.attributes for _ in of.values]
+            by_value = torch.tensor([emphasis if n == 2 else 1.0 for n in n_values]).to(plain)
+            self._targets = plain + by_value[:, None, None, None] * (stated - plain)
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
         self._fixed = plain if all_positions else None
 
