@@ -57,8 +57,7 @@ def gate_summary(gate: DataFrame, route: str) -> Found:
     occupation is left alone if its bias score is near 0, which is no error by itself. ``errors``
     are prompts that state a gender or show nobody, and are corrected.
     """
-    is_about_gender = (gate["route_truth"] == "explicit").any()
-    stated = "explicit" if is_about_gender else "neutral"
+    stated = "neutral" if (gate["route_truth"] == "open").any() else "explicit"
     kind = gate["group"].replace({"male": stated, "female": stated})
     gate = gate.assign(kind=kind, is_corrected=gate[route].isin(_CORRECTED), answer=gate[route])
     rows = []

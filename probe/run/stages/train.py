@@ -88,7 +88,7 @@ class Train(Stage):
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
         left, abstained, n = {}, {}, n_examples(run)
-        chance = 1 / (4 if (table["route_truth"] == "explicit").any() else 3)  # classes
+        chance = 1 / (3 if (table["route_truth"] == "open").any() else 4)  # classes
         lines = [f"trained on {n} images; chance is {percent(chance, 0)} for the gate"]
         for split, name in SPLIT_NAMES.items():
             rows = table[(table["split"] == split) & (table["group"] != "object")]
