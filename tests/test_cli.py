@@ -27,9 +27,6 @@ def shown(finished_run, tmp_path_factory, call):
     return folder, result
 
 
-# Output
-
-
 def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
     folder, result = shown
     lines = result.stdout.splitlines()

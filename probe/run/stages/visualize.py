@@ -29,8 +29,7 @@ def drawn(folder: Path, files: Collection[Path]) -> Answer:
     """Name the files of figures of a run folder."""
     names = sorted(path.relative_to(folder).as_posix() for path in files)
     figures = sorted({path.stem for path in files})
-    text = f"{len(figures)} figures, {len(names)} files: {', '.join(figures)}"
-    return Answer(text, {"files": names})
+    return Answer(f"{', '.join(figures)}: {len(names)} files", {"files": names})
 
 
 @register
