@@ -18,9 +18,10 @@ CASES = [
     *(pytest.param("cuda", of, marks=pytest.mark.gpu) for of in ("fp32", "bf16", "fp16")),
 ]
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-TOLERANCES = {"fp32": (0.01, 0.01), "fp16": (0.05, 0.02), "bf16": (0.15, 0.02)}
+TOLERANCES = {"fp32": (0.01, 0.01), "fp16": (0.05, 0.15), "bf16": (0.15, 1.0)}
 """Of the trained experts, as a share of what they learned (bf16 on a CPU: 0.057), and of pixels, 0
-to 255, on average (0.0014). The formats round by 1e-7, 1e-3 and 8e-3 of a number."""
+to 255, on average (0.43). The formats round by 1e-7, 1e-3 and 8e-3 of a number; a pixel is decoded
+from -1 to 1, so that 8e-3 of its value is up to a level."""
 
 
 def whole_pipeline(folder, model, lexicon, *, device, precision):
