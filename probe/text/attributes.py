@@ -87,13 +87,13 @@ class Attribute:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        values = {value: list(words) for value, words in self.values.items()}
+        values = [[value, *words] for value, words in self.values.items()]  # keys would be sorted
         return {"name": self.name, "values": values, "states_any": list(self.states_any)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Attribute:
         """Read an attribute that a correction was saved with."""
-        values = {str(value): tuple(words) for value, words in data["values"].items()}
+        values = {str(value): tuple(words) for value, *words in data["values"]}
         return cls(str(data["name"]), values, states_any=tuple(data["states_any"]))
 
     @classmethod
