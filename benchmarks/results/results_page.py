@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,19 +70,23 @@ def readme_block(table: pd.DataFrame | None) -> str:
     """The README's table: the targets, for both recipes."""
     if table is None:
         return NOT_MEASURED
-    rows = _targets(table, {"`recommended`": RECOMMENDED, "`paper`": PAPER})
-    where = "[docs/results.md](docs/results.md) has all methods."
-    return "\n".join([f"{sizes(table)} {where}", "", *rows])
+    columns = {"`recommended`": RECOMMENDED, "`paper`": PAPER}
+    about = "[docs/results.md](docs/results.md) has all methods"
+    if best := best_baseline(table):
+        columns[_marked(table, best)] = best
+        about += "; here, the best baseline stands beside ours"
+        if "†" in _marked(table, best):
+            about += " († it is told the occupations, those of the test too)"
+    rows = _targets(table, columns)
+    return "\n".join([f"{sizes(table, list(columns.values()))} {about}.", "", *rows])
 
 
 def page(table: pd.DataFrame) -> str:
     """Everything: targets, methods, and the two losses."""
-    columns = {
-        "`recommended`": RECOMMENDED,
-        "`paper`": PAPER,
-        "oracle": ORACLE,
-    }
     best, methods = _methods(table)
+    columns = {"`recommended`": RECOMMENDED, "`paper`": PAPER, "oracle": ORACLE}
+    if best:
+        columns[_marked(table, best)] = best
     parts = [
         "# Results on tinytown",
         "Made by `make results`, from the rows of docs/results.csv; a laboratory model, and no "
@@ -108,8 +113,8 @@ def page(table: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def sizes(table: pd.DataFrame) -> str:
-    """Say how much was measured, and what the intervals are over."""
+def sizes(table: pd.DataFrame, shown: Sequence[str] = ()) -> str:
+    """Say how much was measured, of the methods ``shown`` or all, and what intervals are over."""
     n_splits, n_seeds = table["split"].nunique(), table["seed"].nunique()
     text = (
         f"{n_splits} random {'split' if n_splits == 1 else 'splits'} of the occupations, "
@@ -117,9 +122,13 @@ def sizes(table: pd.DataFrame) -> str:
         f"{table['n_images'].max()} images of each occupation; test occupations in test templates."
     )
     runs = table.groupby("method").size()
-    if not (fewer := runs[runs < n_splits * n_seeds]).empty:
-        text += " Fewer, with the number of trainings: "
-        text += ", ".join(f"`{name}` {n}" for name, n in fewer.items()) + "."
+    runs = runs[runs.index.isin(shown)] if shown else runs
+    fewer = runs[runs < n_splits * n_seeds]
+    by_number = [
+        f"{n} of {', '.join(f'`{name}`' for name in names)}"
+        for n, names in sorted(fewer.index.groupby(fewer).items(), reverse=True)
+    ]
+    text += f" Fewer trainings: {'; '.join(by_number)}." if by_number else ""
     if n_splits > 1:
         return f"{text} Means with 95 % intervals over splits."
     return f"{text} One split has no interval, and shows nothing about others."
@@ -187,7 +196,7 @@ def _methods(table: pd.DataFrame) -> tuple[str | None, list[str]]:
         ("explicit_points", 1), (OTHERS, 1), ("captions_percent", 2), ("clip", 1),
     )  # fmt: skip
     for name in names:
-        row = [f"`{name}`{MARKS.get(of.loc[name, 'oracle'], '')}"]
+        row = [_marked(table, name)]
         for column, digits in figures:
             found = _cell(table, name, column, digits) if column else tested.get(name, "")
             row.append(found)
@@ -254,6 +263,11 @@ def _of_best(best: str | None) -> str:
         "lose at most 10 points of recognition and of explicit prompts. Differences to it are "
         "paired over splits; p by Holm over all of them."
     )
+
+
+def _marked(table: pd.DataFrame, name: str) -> str:
+    oracle = table.loc[table["method"] == name, "oracle"].iloc[0]
+    return f"`{name}`{MARKS.get(oracle, '')}"
 
 
 def _count(table: pd.DataFrame, name: str, column: str) -> str:
