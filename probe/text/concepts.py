@@ -134,10 +134,11 @@ def attribute_files(names: str) -> list[Path]:
 def _load_attribute(name: str) -> Attribute:
     if name == GENDER.name:
         return GENDER
-    if (found := Concept.load(name).attribute) is None:
+    shipped = [of for of in concept_names() if of != GENDER.name]  # a run may come from a stranger
+    if name not in shipped or (found := Concept.load(name).attribute) is None:
+        known = [GENDER.name, *(of for of in shipped if Concept.load(of).attribute)]
         raise OptionError(
-            f"the concept {name!r} has no table [attribute], which says how prompts state its "
-            "values; name another"
+            f"attributes names {name!r}{nearest(name, known)}; known are {', '.join(known)}"
         )
     return found
 
