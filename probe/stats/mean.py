@@ -123,8 +123,8 @@ def studentised_interval(
     where the interval excludes ``null``; it is never below ``2 / (n_bootstrap + 1)``.
 
     ``moved`` and ``spreads``, (n_draws,), are the mean of each replicate minus what it estimates,
-    and the standard deviation of its units. Replicates with less than a twentieth of ``spread`` are
-    left out; without any draw the interval is Student's. If the units themselves have no
+    and the standard deviation of its units. Replicates with less than a thousandth of ``spread``
+    are left out; without any draw the interval is Student's. If the units themselves have no
     ``spread``, the limits are the value, and p is that of the sign-flip test, ``2^(1 - n)``.
 
     References
