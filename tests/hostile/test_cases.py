@@ -303,8 +303,9 @@ FLIPPED = {
 @pytest.mark.parametrize("place", [0.1, 0.5])
 def test_a_flipped_byte_in_a_file_of_a_run_is_named(run, name, place):
     content = bytearray((run / name).read_bytes())
-    at = int(place * len(content)) if "safetensors" not in name else int((1 - place) * len(content))
-    content[at] ^= 1
+    # Tensors stand at the end of a file. What a file was made from is compared, not checked.
+    end = content.find(b'"provenance"') if name.endswith(".json") else len(content)
+    content[int((1 - place if "safetensors" in name else place) * end)] ^= 1
     (run / name).write_bytes(content)
     line = one_line(call(*(str(run) if each == "RUN" else each for each in FLIPPED[name])))
     assert Path(name).name in line

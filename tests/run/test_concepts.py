@@ -250,7 +250,7 @@ def test_an_unknown_or_wrong_concept_is_refused_and_nothing_is_written(
     run, tmp_path, model_folder, refusal
 ):
     before = sorted(run.folder.rglob("*"))
-    assert "age, gender, religion, skin_tone" in refusal("concept", run.folder, "agee")
+    assert "age, gender, perceived_race, religion" in refusal("concept", run.folder, "agee")
     assert "nothere.toml" in refusal("concept", run.folder, "nothere.toml")
     for name, message in (('"!!!"', "cannot be that of a file"), ('"age', "is not TOML")):
         (tmp_path / "bad.toml").write_text(AGE.replace('"age"', name, 1), encoding="utf-8")
