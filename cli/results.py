@@ -79,18 +79,38 @@ def info(run: Path, full: bool, as_json: bool) -> None:
     type=click.IntRange(8, 16_384),
     help="Pixels of a side; the model's own if not given.",
 )
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "bfloat16", "float16")),
+    default="float32",
+    show_default=True,
+    help="Precision of the image model.",
+)
+@click.option(
+    "--device", help="Device whose speed is measured, for the seconds of an image: cpu, cuda."
+)
 @json_option
-def plan(model: str, resolution: int | None, as_json: bool, **settings: Any) -> None:
-    """Estimate the cost of training: weights, memory, operations.
+def plan(
+    model: str,
+    resolution: int | None,
+    dtype: str,
+    device: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Estimate the cost of training and of an image: weights, memory, operations.
 
     Read from its configuration files alone; its weights need not be there. Memory and operations
     are estimates.
     """
     from probe.moesd.config import TrainConfig
     from probe.moesd.plan import plan_training
+    from probe.text.loading import find_device
 
     config = TrainConfig(**TrainConfig.completed(given(settings)))
-    echo_answer(plan_training(model, config, resolution=resolution), as_json)
+    measured = None if device is None else find_device(device)
+    found = plan_training(model, config, resolution=resolution, dtype=dtype, device=measured)
+    echo_answer(found, as_json)
 
 
 @click.command(cls=Command)

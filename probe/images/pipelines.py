@@ -150,7 +150,10 @@ def generation_settings(folder: Path) -> GenerationSettings:
     path = folder / SETTINGS
     if not path.is_file():
         family = family_of(declared_name(folder / INDEX, "_class_name"))
-        return GenerationSettings(*(() if family is None else family.recommended(folder)))
+        if family is None:
+            return GenerationSettings()
+        config = folder / family.denoiser / "config.json"
+        return GenerationSettings(*family.recommended(read_config(config)))
     data = read_config(path)
     try:
         return GenerationSettings(float(data["guidance_scale"]), int(data["num_inference_steps"]))

@@ -122,10 +122,35 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
     assert told == pytest.approx(real, rel=0.05)  # kernels keep a few numbers for each row besides
 
 
-def test_a_model_without_a_unet_is_refused(tmp_path):
-    (tmp_path / "text_encoder").mkdir()
-    (tmp_path / "text_encoder" / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"has no unet/config\.json; needed"):
+@pytest.mark.parametrize(
+    ("model", "denoiser", "texts"),
+    [
+        ("stabilityai/stable-diffusion-xl-base-1.0", 2_567_463_684, 123_060_480 + 694_659_840),
+        ("black-forest-labs/FLUX.1-dev", 11_901_408_320, 4_885_000_000),
+        ("Efficient-Large-Model/Sana_1600M_1024px_diffusers", 1_604_000_000, 2_614_000_000),
+    ],
+)
+def test_a_known_model_has_the_weights_of_its_checkpoint(model, denoiser, texts):
+    plan = plan_training(model, dtype="bfloat16", device=torch.device("cpu"))
+    name = "unet" if "unet" in plan.frozen else "transformer"
+    assert plan.frozen[name] == pytest.approx(denoiser, rel=1e-3)
+    assert plan.frozen["text_encoder"] == pytest.approx(texts, rel=1e-3)
+    assert plan.trainable["unet_experts"] == 0 < plan.trainable["text_experts"]
+    by_offload, weights = plan.images.gigabytes, 2 * sum(plan.frozen.values()) / 1e9
+    assert by_offload["sequential"] < by_offload["model"] < by_offload["none"]
+    assert weights < by_offload["none"] < 1.5 * weights
+    assert plan.images.resolution == 1024
+    assert plan.images.seconds > 0
+
+
+def test_a_model_whose_costs_are_unknown_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"has no model_index\.json; needed"):
         plan_training(tmp_path)
+    (tmp_path / "model_index.json").write_text('{"_class_name": "CrayonPipeline"}')
+    with pytest.raises(ModelError, match="is a CrayonPipeline with the parts ; needed a pipeline"):
+        plan_training(tmp_path)
+    paper = TrainConfig(objective="noise", side="unet")
+    with pytest.raises(ModelError, match=r"a FluxPipeline, which has no U-Net; .* the recipe rec"):
+        plan_training("black-forest-labs/FLUX.1-dev", paper)
     with pytest.raises(ModelError, match="unknown model"):
         plan_training("nosuch")

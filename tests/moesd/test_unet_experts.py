@@ -3,7 +3,7 @@ import torch
 
 from probe.errors import ModelError, ShapeError
 from probe.images.pipelines import load_pipeline
-from probe.moesd.plan.plan import build_unet
+from probe.images.shapes import Shapes
 from probe.moesd.unet_experts import BASE, RoutedUNet, UNetExperts, cross_attentions
 
 FEMALE, MALE = "toward-female", "toward-male"
@@ -12,7 +12,7 @@ FEMALE, MALE = "toward-female", "toward-male"
 @pytest.fixture(scope="module")
 def stable_diffusion():
     """The U-Net of Stable Diffusion v1.5, without weights."""
-    return build_unet("stable-diffusion-v1-5/stable-diffusion-v1-5")
+    return Shapes.read("stable-diffusion-v1-5/stable-diffusion-v1-5").build("unet")
 
 
 def moved(experts, seed=0):

@@ -1,14 +1,12 @@
 """FLUX.1: the pooled vector of a CLIP and the states of a T5; guidance is distilled or embedded."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from probe.images.models.conditions import Place
 from probe.images.models.model import FAMILIES, ImageModel
-from probe.text.checkpoints import read_config
 
 
 @FAMILIES.register("FluxPipeline")
@@ -21,12 +19,12 @@ class Flux(ImageModel):
     )
     returned = ("prompt_embeds", "pooled_prompt_embeds", "")
     defaults = (3.5, 28)
+    n_tokens = 512
     encoding: Mapping[str, Any] = {"prompt_2": None}
 
     @classmethod
-    def recommended(cls, folder: Path) -> tuple[float, int]:
-        """Read whether guidance is embedded; [schnell] takes 4 steps without."""
-        config = read_config(folder / "transformer" / "config.json")
+    def recommended(cls, config: Mapping[str, Any]) -> tuple[float, int]:
+        """Guidance is embedded in [dev]; [schnell] takes 4 steps without."""
         return cls.defaults if config.get("guidance_embeds") else (0.0, 4)
 
     @property

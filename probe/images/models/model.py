@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +36,8 @@ class ImageModel:
         The part that denoises.
     returned : tuple of str
         Names of what ``encode_prompt`` returns; "" for what is not used.
+    n_tokens : int
+        Tokens of a prompt's states at most.
     defaults : tuple of (float, int)
         Guidance scale and steps of the pipeline's ``__call__``.
     """
@@ -47,6 +48,7 @@ class ImageModel:
     defaults: ClassVar[tuple[float, int]] = (7.5, 50)
     encoding: Mapping[str, Any] = {"do_classifier_free_guidance": False}
     """Arguments of ``encode_prompt``."""
+    n_tokens: ClassVar[int] = 77
     loading: ClassVar[Mapping[str, Any]] = {}
     """Arguments of ``from_pretrained``."""
 
@@ -54,8 +56,8 @@ class ImageModel:
         self.pipeline = pipeline
 
     @classmethod
-    def recommended(cls, folder: Path) -> tuple[float, int]:
-        """Guidance scale and steps for the model in a folder."""
+    def recommended(cls, config: Mapping[str, Any]) -> tuple[float, int]:
+        """Guidance scale and steps for a denoiser with a configuration."""
         return cls.defaults
 
     @property
@@ -83,6 +85,12 @@ class ImageModel:
         return self.network.config.in_channels, height, width
 
     @property
+    def decoding_dtype(self) -> torch.dtype:
+        """Precision in which latents are decoded."""
+        dtype: torch.dtype = self.pipeline.vae.dtype
+        return dtype
+
+    @property
     def calling(self) -> Mapping[str, Any]:
         """Further arguments of the pipeline's ``__call__``."""
         return {}
@@ -93,6 +101,19 @@ class ImageModel:
         Those of "" are what guidance leads away from.
         """
         return [self._encoded(prompt, self.encoding) for prompt in prompts]
+
+    def blank_conditions(self) -> Conditions:
+        """Conditions of the right shapes, which stand for those of any prompt."""
+        config, dtype = self.network.config, self.network.dtype
+        widths = ("joint_attention_dim", "caption_channels", "cross_attention_dim")
+        width = next(config[name] for name in widths if config.get(name))
+        shapes = {
+            "prompt_embeds": (1, self.n_tokens, width),
+            "pooled_prompt_embeds": (1, config.get("pooled_projection_dim")),
+            "prompt_attention_mask": (1, self.n_tokens),
+        }
+        names = [name for name in self.returned if name]
+        return Conditions({name: torch.ones(shapes[name], dtype=dtype) for name in names})
 
     def place(self, encoder: str) -> Place:
         """Say where the output of a text encoder, e.g. "text_encoder_2", stands in the conditions.

@@ -15,6 +15,7 @@ class PixArt(ImageModel):
     parts = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
     returned = ("prompt_embeds", "prompt_attention_mask", "", "")
     defaults = (4.5, 20)
+    n_tokens = 300
 
     @property
     def calling(self) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ class StableDiffusion3(ImageModel):
     )
     returned = ("prompt_embeds", "", "pooled_prompt_embeds", "")
     defaults = (7.0, 28)
+    n_tokens = 77 + 256
     encoding: Mapping[str, Any] = {
         "prompt_2": None,
         "prompt_3": None,

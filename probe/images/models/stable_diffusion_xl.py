@@ -24,6 +24,22 @@ class StableDiffusionXL(ImageModel):
     returned = ("prompt_embeds", "", "pooled_prompt_embeds", "")
     defaults = (5.0, 50)
 
+    def blank_conditions(self) -> Conditions:
+        """The pooled vector is what the sizes leave of the embedding's inputs."""
+        config, n_sizes = self.network.config, 6
+        of_sizes = n_sizes * config.addition_time_embed_dim
+        n_pooled = config.projection_class_embeddings_input_dim - of_sizes
+        states = torch.ones(1, self.n_tokens, config.cross_attention_dim, dtype=self.network.dtype)
+        pooled = torch.ones(1, n_pooled, dtype=self.network.dtype)
+        return Conditions({"prompt_embeds": states, "pooled_prompt_embeds": pooled})
+
+    @property
+    def decoding_dtype(self) -> torch.dtype:
+        """Single precision where the VAE overflows in float16."""
+        vae = self.pipeline.vae
+        is_raised = vae.dtype == torch.float16 and vae.config.force_upcast
+        return torch.float32 if is_raised else super().decoding_dtype
+
     def place(self, encoder: str) -> Place:
         """Say which features are the encoder's."""
         width = self.pipeline.text_encoder.config.hidden_size
@@ -47,14 +63,15 @@ class StableDiffusionXL(ImageModel):
         return scaled
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
-        vae = self.pipeline.vae
-        if vae.dtype != torch.float16 or not vae.config.force_upcast:
+        vae, dtype = self.pipeline.vae, self.decoding_dtype
+        if vae.dtype == dtype:
             return super()._decoded(latents)
-        vae.to(torch.float32)  # it overflows in float16
+        before = vae.dtype
+        vae.to(dtype)
         try:
-            return super()._decoded(latents.float())
+            return super()._decoded(latents.to(dtype))
         finally:
-            vae.to(torch.float16)
+            vae.to(before)
 
     def _postprocessed(self, decoded: torch.Tensor) -> list[Image.Image]:
         if self.pipeline.watermark is not None:

@@ -1,6 +1,5 @@
 """The plan of a training: trained weights, their share of the model, memory and operations."""
 
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,20 @@ from typing import Any
 import torch
 
 from probe.errors import ModelError
+from probe.images.costs import ImagePlan, plan_images
+from probe.images.shapes import Shapes
 from probe.io.settings import at_least
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts, n_weights
 from probe.moesd.gate import count_features
-from probe.moesd.plan.costs import measure_costs
+from probe.moesd.plan.costs import Costs, measure_costs
 from probe.moesd.unet_experts import UNetExperts
 from probe.stats.notation import percent
 from probe.text.challenge_prompts import KINDS
-from probe.text.checkpoints import read_config, resolve_model
 
 BATCH_SIZES = (1, 4, 16)
-_KNOWN = Path(__file__).parents[2] / "data" / "shapes.toml"
 _BYTES = 4  # of a number
+_LEAST_RESOLUTION = 8
 _COPIES = 4  # of a trained weight: itself, its gradient, and two moments of Adam
 
 
@@ -50,16 +50,17 @@ class TrainingPlan:
     trainable: dict[str, int]
     """Weights by component: ``token``, ``gate``, ``text_experts``, ``unet_experts``."""
     frozen: dict[str, int]
-    """Weights of the base model: ``unet``, ``text_encoder`` (all of them), ``vae``."""
+    """Weights of the base model: ``unet`` or ``transformer``, ``text_encoder`` (all), ``vae``."""
     memory: tuple[Memory, ...]
     """Empty where the image model is not needed."""
     batch_size: int
     flops_forward: int
-    """Of one image through the U-Net."""
+    """Of one image through the U-Net; 0 without one."""
     flops_backward: int
     flops_step: int
     """Of a step: per image the corrected prediction and its gradient, and the frozen model's
     prediction unless the objective is ``noise``; 0 where the image model is not needed."""
+    images: ImagePlan
 
     @property
     def n_trainable(self) -> int:
@@ -68,8 +69,8 @@ class TrainingPlan:
 
     @property
     def unet_share(self) -> float:
-        """U-Net experts over the U-Net's own weights."""
-        return self.trainable["unet_experts"] / self.frozen["unet"]
+        """U-Net experts over the U-Net's own weights; 0 without one."""
+        return self.trainable["unet_experts"] / next(iter(self.frozen.values()))
 
     @property
     def total_share(self) -> float:
@@ -86,9 +87,11 @@ class TrainingPlan:
         lines = [
             f"{name.replace('_', ' '):<14}{n:>14,} weights" for name, n in self.trainable.items()
         ]
+        part, n = next(iter(self.frozen.items()))
+        denoiser = {"unet": "U-Net"}.get(part, part)
         lines.append(
             f"{'in all':<14}{self.n_trainable:>14,} weights, {percent(self.total_share, 2)} of the "
-            f"model; in the U-Net {percent(self.unet_share, 2)} of its {self.frozen['unet']:,}"
+            f"model; in the {denoiser} {percent(self.unet_share, 2)} of its {n:,}"
         )
         if self.n_sites:
             lines.append(
@@ -104,13 +107,18 @@ class TrainingPlan:
             lines.append(f"a step of {self.batch_size} images: {self.flops_step / 1e12:.2g} TFLOP")
         else:
             lines.append("trained on the text encoder alone: no image model is needed")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.images.summary()])
 
 
 def plan_training(
-    model: str | Path, config: TrainConfig | None = None, *, resolution: int | None = None
+    model: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    resolution: int | None = None,
+    dtype: str = "float32",
+    device: torch.device | None = None,
 ) -> TrainingPlan:
-    """Plan a training from the model's configuration files, on torch's meta device.
+    """Plan a training and its images from a model's configuration files, on torch's meta device.
 
     Parameters
     ----------
@@ -121,31 +129,42 @@ def plan_training(
         By default that of `train`.
     resolution : int, optional
         Pixels of a side; the model's own by default.
+    dtype, device : str, torch.device
+        Of the images; see `probe.images.costs.plan_images`.
 
     Raises
     ------
     ModelError
-        If the model is unknown, or has no U-Net or no text encoder.
+        If the model is unknown or of no family, or the training needs a U-Net that it lacks.
     """
-    config, parts = config or TrainConfig(), _read_configs(model)
-    text, vae, unet = parts["text_encoder"][0], parts["vae"], build_unet(model)
-    n_features = int(text["hidden_size"])
-    per_latent = 2 ** ((4 if vae is None else len(vae["block_out_channels"])) - 1)
+    config, shapes = config or TrainConfig(), Shapes.read(model)
+    name, text = shapes.family.denoiser, shapes.build(shapes.text_encoders[0]).config
+    denoiser = shapes.build(name)
+    if name != "unet" and (config.has_unet or config.needs_pictures):
+        raise ModelError(
+            f"{model} is a {shapes.pipeline}, which has no U-Net; needed one for the objective "
+            f"{config.objective} with side {config.side}: plan the recipe recommended"
+        )
+    n_features = int(text.hidden_size)
     with torch.device("meta"):
         experts = None
         if config.has_unet:
             experts = UNetExperts.start(
-                unet, width=config.unet_width, n_experts=config.n_experts, style=config.style
+                denoiser, width=config.unet_width, n_experts=config.n_experts, style=config.style
             )
         on_states = Experts(n_features, width=config.width, style=config.style)
-    size = resolution or int(unet.config.sample_size) * per_latent
-    at_least("resolution", size, per_latent)
-    costs = measure_costs(unet, experts, latent_size=size // per_latent)
+    if resolution is not None:
+        at_least("resolution", resolution, _LEAST_RESOLUTION)
+    images = plan_images(shapes, dtype=dtype, resolution=resolution, device=device)
+    size, costs = images.resolution, Costs(0, 0, 0, 0)
+    if name == "unet":
+        per_latent = 2 ** (len(shapes.parts["vae"]["block_out_channels"]) - 1)
+        costs = measure_costs(denoiser, experts, latent_size=size // per_latent)
     n_read = count_features(
         config.gate_reads,
         has_list=config.gate_list,
         n_features=n_features,
-        n_layers=int(text["num_hidden_layers"]),
+        n_layers=int(text.num_hidden_layers),
     )
     trainable = {
         "token": n_features if config.has_token else 0,
@@ -153,7 +172,11 @@ def plan_training(
         "text_experts": n_weights(on_states) if config.has_text else 0,
         "unet_experts": 0 if experts is None else n_weights(experts),
     }
-    frozen = {"unet": n_weights(unet), **_count_frozen(parts)}
+    frozen = {
+        name: images.weights[name],
+        "text_encoder": sum(images.weights[part] for part in shapes.text_encoders),
+        "vae": images.weights["vae"],
+    }
     by_gradients = sum(n for name, n in trainable.items() if name != "gate")
     constant = _BYTES * (sum(frozen.values()) + _COPIES * by_gradients)
     memory = [
@@ -179,50 +202,5 @@ def plan_training(
         flops_forward=costs.forward_flops,
         flops_backward=costs.backward_flops,
         flops_step=config.batch_size * per_image if config.needs_pictures else 0,
+        images=images,
     )
-
-
-def build_unet(model: str | Path) -> Any:
-    """Make the U-Net of a model on the meta device, frozen: modules and shapes without memory."""
-    import diffusers
-
-    with torch.device("meta"):
-        unet = diffusers.UNet2DConditionModel.from_config(_read_configs(model)["unet"])
-    return unet.requires_grad_(False)
-
-
-def _read_configs(model: str | Path) -> dict[str, Any]:
-    """Read the configurations of the parts; there may be several text encoders, and no VAE."""
-    for shape in tomllib.loads(_KNOWN.read_text(encoding="utf-8")).values():
-        if model in shape["names"]:
-            return {**shape, "text_encoder": [shape["text_encoder"]]}
-    folder = resolve_model(model)
-    texts = sorted(folder.glob("text_encoder*/config.json"))
-    unet, vae = (folder / part / "config.json" for part in ("unet", "vae"))
-    if not unet.is_file() or not texts:
-        part = "text_encoder" if unet.is_file() else "unet"
-        raise ModelError(
-            f"{folder} has no {part}/config.json; needed the folder of a pipeline with a "
-            "U-Net, as of Stable Diffusion v1.x, v2.x or XL"
-        )
-    return {
-        "unet": read_config(unet),
-        "text_encoder": [read_config(path) for path in texts],
-        "vae": read_config(vae) if vae.is_file() else None,
-    }
-
-
-def _count_frozen(parts: dict[str, Any]) -> dict[str, int]:
-    """Count the weights of the text encoders and of the VAE."""
-    import diffusers
-    import transformers
-
-    counts = {"text_encoder": 0, "vae": 0}
-    with torch.device("meta"):
-        for config in parts["text_encoder"]:
-            network = getattr(transformers, config["architectures"][0])
-            settings = {name: value for name, value in config.items() if name[0] != "_"}
-            counts["text_encoder"] += n_weights(network(network.config_class(**settings)))
-        if parts["vae"] is not None:
-            counts["vae"] = n_weights(diffusers.AutoencoderKL.from_config(parts["vae"]))
-    return counts
