@@ -16,7 +16,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.profiler import profile
 
-from probe.errors import ModelError, OptionError
+from probe.errors import ModelError
 from probe.images.costs import plan_images
 from probe.images.generation import GenerationPlan, generate
 from probe.images.intervention import corrected as apply
@@ -452,8 +452,6 @@ def test_the_memory_of_an_image_is_estimated_from_the_configuration(folder_of, n
     measured = peak(lambda: pipeline(negative_prompt=None, **how))
     # Of so small a model, what the pipeline and the kernels keep besides is up to a third.
     assert 0.6 < 1e9 * plan.gigabytes_per_image / measured < 1.05
-    with pytest.raises(OptionError, match="resolution is 7; needed one that the model takes"):
-        plan_images(Shapes.read(folder_of(name)), resolution=7)
 
 
 def test_a_pipeline_of_another_family_is_called_with_each_prompt(folder_of, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.main import main
-from probe.errors import ModelError
+from probe.errors import ModelError, OptionError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.plan import plan_training
@@ -152,5 +152,7 @@ def test_a_model_whose_costs_are_unknown_is_refused(tmp_path):
     paper = TrainConfig(objective="noise", side="unet")
     with pytest.raises(ModelError, match=r"a FluxPipeline, which has no U-Net; .* the recipe rec"):
         plan_training("black-forest-labs/FLUX.1-dev", paper)
+    with pytest.raises(OptionError, match="resolution is 100; needed one that the model takes"):
+        plan_training(STABLE_DIFFUSION, resolution=100)
     with pytest.raises(ModelError, match="unknown model"):
         plan_training("nosuch")
