@@ -98,7 +98,7 @@ def plan(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Estimate the cost of training and of an image: weights, memory, operations.
+    """Estimate the cost of training and of an image.
 
     Read from its configuration files alone; its weights need not be there. Memory and operations
     are estimates.

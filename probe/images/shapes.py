@@ -13,7 +13,7 @@ import torch
 from probe.errors import ModelError
 from probe.images.models.lookup import family_of
 from probe.images.models.model import ImageModel
-from probe.images.pipelines import INDEX, declared_name
+from probe.images.pipelines import INDEX, GenerationSettings, declared_name, generation_settings
 from probe.text.checkpoints import read_config, read_index, resolve_model
 
 _KNOWN = Path(__file__).parents[1] / "data" / "shapes.toml"
@@ -30,6 +30,8 @@ class Shapes:
     """Name of the pipeline's class."""
     parts: Mapping[str, Mapping[str, Any]]
     """Configuration of each network, and of the scheduler, by the part's name."""
+    recommended: GenerationSettings | None = None
+    """Guidance scale and steps that the model's folder names."""
 
     @classmethod
     def read(cls, model: str | Path) -> Shapes:
@@ -44,6 +46,7 @@ class Shapes:
             if model in shape["names"]:
                 pipeline = shape["pipeline"]
                 parts = {name: of for name, of in shape.items() if isinstance(of, dict)}
+                recommended = None
                 break
         else:
             folder = resolve_model(model)
@@ -53,17 +56,20 @@ class Shapes:
                 for part in read_index(folder)
                 if part.startswith(_NEEDED)
             }
+            recommended = generation_settings(folder)
         family = family_of(pipeline)
         if family is None or not parts.keys() >= {family.denoiser, "text_encoder", "vae"}:
             raise ModelError(
                 f"{model} is a {pipeline} with the parts {', '.join(parts)}; needed a pipeline of "
                 "a family of docs/families.md, with a denoiser, a text_encoder and a vae"
             )
-        return cls(str(model), pipeline, parts)
+        return cls(str(model), pipeline, parts, recommended)
 
     @property
     def defaults(self) -> tuple[float, int]:
-        """Guidance scale and steps of the family."""
+        """Guidance scale and steps, those of the family if the folder names none."""
+        if self.recommended is not None:
+            return self.recommended.guidance_scale, self.recommended.n_steps
         return self.family.recommended(self.parts[self.family.denoiser])
 
     @property
