@@ -122,6 +122,7 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
     assert told == pytest.approx(real, rel=0.05)  # kernels keep a few numbers for each row besides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "denoiser", "texts"),
     [

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from probe.errors import ProbeError
 from probe.io.artifacts import atomic
 from probe.run.folder import Run
 from probe.run.registry import Answer, Stage, register
@@ -27,7 +28,11 @@ class Report(Stage):
         path = run.folder / PAGE
         if not path.is_file():
             return f"{PAGE} does not exist yet"
-        is_same = path.read_text(encoding="utf-8") == run.function("render")(run.folder)
+        try:
+            page = run.function("render")(run.folder)
+        except ProbeError as error:  # `make` ends with it
+            return str(error)
+        is_same = path.read_text(encoding="utf-8") == page
         return None if is_same else f"{PAGE} was made from other results"
 
     def make(self, run: Run) -> None:
