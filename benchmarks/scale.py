@@ -127,7 +127,9 @@ def main(
     """Measure with one worker, with two, and without any."""
     torch.set_num_threads(2)
     two = Timed(RayExecutor(address=address, n_workers=2))
+    torch.set_num_threads(1)  # or the one worker has both cores
     one = Timed(RayExecutor(address=address, n_workers=1))
+    torch.set_num_threads(2)
     found: dict[str, Any] = {"load": round(os.getloadavg()[0], 1), "driver_pieces_per_second": {}}
     for n in n_pieces:
         begun = time.process_time()
