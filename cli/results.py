@@ -18,6 +18,7 @@ from cli.options import (
     settings_of,
 )
 from cli.output import echo, echo_answer, echo_evaluation, echo_json, given, open_run
+from probe.io.settings import DTYPES
 
 _PLANNED = (
     *("recipe", "side", "objective", "width", "unet_width", "n_experts", "style"),
@@ -81,7 +82,7 @@ def info(run: Path, full: bool, as_json: bool) -> None:
 )
 @click.option(
     "--dtype",
-    type=click.Choice(("float32", "bfloat16", "float16")),
+    type=click.Choice(DTYPES[1:]),
     default="float32",
     show_default=True,
     help="Precision of the image model.",

@@ -76,7 +76,7 @@ def readme_block(table: pd.DataFrame | None) -> str:
         columns[_marked(table, best)] = best
         about += "; here, the best baseline stands beside ours"
         if "†" in _marked(table, best):
-            about += " († it is told the occupations, those of the test too)"
+            about += " († a list tells it which occupations to correct, those of the test too)"
     rows = _targets(table, columns)
     return "\n".join([f"{sizes(table, list(columns.values()))} {about}.", "", *rows])
 
@@ -125,10 +125,10 @@ def sizes(table: pd.DataFrame, shown: Sequence[str] = ()) -> str:
     runs = runs[runs.index.isin(shown)] if shown else runs
     fewer = runs[runs < n_splits * n_seeds]
     by_number = [
-        f"{n} of {', '.join(f'`{name}`' for name in names)}"
+        f"{', '.join(f'`{name}`' for name in names)} ({n}{' each' * (len(names) > 1)})"
         for n, names in sorted(fewer.index.groupby(fewer).items(), reverse=True)
     ]
-    text += f" Fewer trainings: {'; '.join(by_number)}." if by_number else ""
+    text += f" Methods with fewer trainings: {'; '.join(by_number)}." if by_number else ""
     if n_splits > 1:
         return f"{text} Means with 95 % intervals over splits."
     return f"{text} One split has no interval, and shows nothing about others."

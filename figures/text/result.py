@@ -49,19 +49,10 @@ def result_table(quality: Found, shares: DataFrame) -> str:
         )
         name = f"  {before['n']} occupations {_GROUPS.get(split)}"
         name = "distance from even, all (points)" if split == "all" else name
-        shown = [_points(value) for value in (before["value"], after["value"], before["floor"])]
-        limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
-        rows.append([name, *shown, f"{_points(difference['value'])} [{limits}]"])
-    for name, of in quality.get("also_corrected", {}).items():
-        shown = [_points(of[side]["value"]) for side in SIDES.values()]
-        difference = of["difference"]
-        limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
-        rows.append(
-            [
-                *(f"distance from even, {name} (points)", *shown, _points(of["base"]["floor"])),
-                f"{_points(difference['value'])} [{limits}]",
-            ]
-        )
+        rows.append(_distance_row(name, before, after, difference))
+    for other, of in quality.get("also_corrected", {}).items():
+        figures = (of[key] for key in (*SIDES.values(), "difference"))
+        rows.append(_distance_row(f"distance from even, {other} (points)", *figures))
     counts = one_sided(shares[shares["attribute"] == attribute])
     one = [str(counts.get(side, 0)) for side in SIDES]
     rows.append([f"occupations drawn as (nearly) one {attribute}", *one, "", ""])
@@ -74,6 +65,12 @@ def result_table(quality: Found, shares: DataFrame) -> str:
         titles = [title] + [""] * (len(part) - 1)
         lines += [f"{start:<11}{line}" for start, line in zip(titles, part, strict=True) if line]
     return "\n".join(lines)
+
+
+def _distance_row(name: str, before: Found, after: Found, difference: Found) -> list[str]:
+    shown = [_points(value) for value in (before["value"], after["value"], before["floor"])]
+    limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
+    return [name, *shown, f"{_points(difference['value'])} [{limits}]"]
 
 
 def one_sided(shares: DataFrame) -> dict[str, int]:

@@ -88,7 +88,7 @@ def plan_images(
     precision: torch.dtype = getattr(torch, dtype)
     parts = {name: shapes.build(name) for name in shapes.parts if name != "scheduler"}
     counts = {name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()}
-    guidance_scale, n_steps = shapes.defaults
+    guidance_scale, n_steps = shapes.settings.guidance_scale, shapes.settings.n_steps
     model = _model(shapes, parts, precision)
     vae, scale = model.pipeline.vae, model.pipeline.vae_scale_factor
     size = resolution or model.latent_shape[1] * scale

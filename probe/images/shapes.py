@@ -30,8 +30,8 @@ class Shapes:
     """Name of the pipeline's class."""
     parts: Mapping[str, Mapping[str, Any]]
     """Configuration of each network, and of the scheduler, by the part's name."""
-    recommended: GenerationSettings | None = None
-    """Guidance scale and steps that the model's folder names."""
+    settings: GenerationSettings
+    """Guidance scale and steps, those of the family if the model's folder names none."""
 
     @classmethod
     def read(cls, model: str | Path) -> Shapes:
@@ -46,7 +46,7 @@ class Shapes:
             if model in shape["names"]:
                 pipeline = shape["pipeline"]
                 parts = {name: of for name, of in shape.items() if isinstance(of, dict)}
-                recommended = None
+                settings = None
                 break
         else:
             folder = resolve_model(model)
@@ -56,21 +56,15 @@ class Shapes:
                 for part in read_index(folder)
                 if part.startswith(_NEEDED)
             }
-            recommended = generation_settings(folder)
+            settings = generation_settings(folder)
         family = family_of(pipeline)
         if family is None or not parts.keys() >= {family.denoiser, "text_encoder", "vae"}:
             raise ModelError(
                 f"{model} is a {pipeline} with the parts {', '.join(parts)}; needed a pipeline of "
                 "a family of docs/families.md, with a denoiser, a text_encoder and a vae"
             )
-        return cls(str(model), pipeline, parts, recommended)
-
-    @property
-    def defaults(self) -> tuple[float, int]:
-        """Guidance scale and steps, those of the family if the folder names none."""
-        if self.recommended is not None:
-            return self.recommended.guidance_scale, self.recommended.n_steps
-        return self.family.recommended(self.parts[self.family.denoiser])
+        of_family = GenerationSettings(*family.recommended(parts[family.denoiser]))
+        return cls(str(model), pipeline, parts, settings or of_family)
 
     @property
     def family(self) -> type[ImageModel]:

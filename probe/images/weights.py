@@ -11,11 +11,9 @@ import torch
 
 from probe.errors import MemoryLimitError, OptionError
 from probe.images.memory import free_bytes
-from probe.io.settings import one_of
+from probe.io.settings import DTYPES, OFFLOADS, one_of
 from probe.text.checkpoints import HALF, is_half_file, weight_files
 
-DTYPES = ("auto", "float32", "float16", "bfloat16")
-OFFLOADS = ("none", "model", "sequential")
 _STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 

@@ -13,6 +13,11 @@ from typing import Any
 from probe.errors import OptionError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+"""Of arithmetic in a training."""
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+"""Of the weights of an image model."""
+OFFLOADS = ("none", "model", "sequential")
+"""Which of its weights wait in the CPU's memory."""
 
 
 def setting(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from probe.errors import OptionError
 from probe.io.artifacts import write_json
 from probe.io.files import hash_parts
-from probe.io.settings import Settings, seed_setting, setting, settings_line
+from probe.io.settings import DTYPES, OFFLOADS, Settings, seed_setting, setting, settings_line
 from probe.moesd.router import MIN_EXPLAINED, ROUTERS
 from probe.run.files import SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
@@ -38,14 +38,14 @@ class GenerateConfig(Settings):
         "auto",
         "Precision of the weights: auto is that of the checkpoint on a GPU, and float32 on a CPU; "
         "float16 and bfloat16 take half the memory and are several times as fast on a GPU.",
-        choices=("auto", "float32", "float16", "bfloat16"),
+        choices=DTYPES,
         is_later=True,
     )
     offload: str = setting(
         "none",
         "Weights that wait in the CPU's memory until a GPU needs them: none, model (one part of "
         "the pipeline computes at a time), or sequential (layer by layer: least memory, slowest).",
-        choices=("none", "model", "sequential"),
+        choices=OFFLOADS,
         is_later=True,
     )
     compile: bool = setting(
