@@ -58,7 +58,8 @@ def result_table(quality: Found, shares: DataFrame) -> str:
     rows.append([f"occupations drawn as (nearly) one {attribute}", *one, "", ""])
     width = len(rows[0][-1])
     lines = [line.rstrip() for line in aligned([[*row[:-1], row[-1].ljust(width)] for row in rows])]
-    parts = {"PRICE": price(quality), "UNTOUCHED": [untouched(quality)]}
+    parts = {"NO FACE": no_face(quality)} if quality.get("missing") else {}
+    parts |= {"PRICE": price(quality), "UNTOUCHED": [untouched(quality)]}
     n_warnings = sum(line.count(WARNING) for part in parts.values() for line in part)
     parts["VERDICT"] = verdict(quality, n_warnings)
     for title, part in parts.items():
@@ -78,6 +79,19 @@ def one_sided(shares: DataFrame) -> dict[str, int]:
     largest = shares.groupby(["side", "subject"])["share"].max()
     counts: dict[str, int] = (largest >= ONE_SIDED).groupby("side").sum().to_dict()
     return counts
+
+
+def no_face(quality: Found) -> list[str]:
+    """Count the images that have no label for want of one face, and bound what they may change."""
+    missing, counts = quality["missing"], []
+    for side in SIDES.values():
+        n = missing[side]["undetected"] + missing[side]["ambiguous"]
+        counts.append(f"{n:,} of {missing[side]['n_images']:,}")
+    low, high = (_points(missing["difference"]["bounds"]["mad"][key]) for key in ("low", "high"))
+    return [
+        f"images before {counts[0]}, after {counts[1]}, left out above; whatever they show, "
+        f"the change is {low} to {high}"
+    ]
 
 
 def price(quality: Found) -> list[str]:

@@ -90,6 +90,18 @@ def test_a_group_without_occupations_and_figures_that_were_not_measured_are_left
     assert not any(word in text for word in ("never seen", "CLIP", "perceived"))
 
 
+def test_images_without_a_face_are_told_with_what_they_may_change(quality):
+    quality["missing"] = {
+        "base": {"undetected": 3, "ambiguous": 1, "n_images": 96},
+        "corrected": {"undetected": 2, "ambiguous": 0, "n_images": 96},
+        "difference": {"bounds": {"mad": {"low": -0.25, "high": 0.05}}},
+    }
+    lines = result_table(quality, SHARES).splitlines()
+    (line,) = [line for line in lines if line.startswith("NO FACE")]
+    assert "before 4 of 96, after 2 of 96" in line
+    assert line.endswith("the change is \N{MINUS SIGN}25.0 to 5.0")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
