@@ -2,7 +2,7 @@
 
 Portraits of tinytown whose skin is drawn clearly, seen whole and as a face; then the same faces in
 other light. With --pictures, a folder of images with a table of labels (docs/files.md), the faces
-that MediaPipe finds: the median tone by the label of perceived race, and the tones that light moves.
+that MediaPipe finds: the median tone by the label of perceived race, and what light moves.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class SkinTone:
     depends on the light as much as on the skin.
 
     The limits of the chrominance are those of Chai and Ngan (Cb 77 to 127, Cr 133 to 173), with
-    Cr from 130: theirs refuse the darkest tone of the Monk scale. Rules that also limit brightness
-    refuse several of the ten tones.
+    Cr from 130: theirs refuse the darkest tone of the Monk scale, and rules that bound brightness
+    too refuse most of the ten.
 
     Parameters
     ----------
