@@ -113,7 +113,8 @@ def _audit(options: Options) -> tuple[str, Options]:
     from probe.audit.tables import LabelTable
 
     kind = next(name for name in SOURCES if name in options)
-    source = _source(kind, options[kind], options, is_strict="disagreements" not in options)
+    is_strict = "disagreements" not in options and ("against" not in options or kind == "images")
+    source = _source(kind, options[kind], options, is_strict=is_strict)
     files = ("target", "reference", "calibration")
     chosen: Options = {name: str(options[name]) for name in files if name in options}
     others = ("column", "value", "n_bootstrap", "seed")
@@ -131,6 +132,7 @@ def _audit(options: Options) -> tuple[str, Options]:
         audits = {"": audit_source(source, how, attribute=attribute)}
         if "against" in options:
             other = _source(kind, options["against"], options, is_strict=False)
+            _refuse_unused(source, other)
             audits[""] = audits[""].against(source, other, how, margin=margin)
         found = audits[""].to_json()
     if "table" in options:
@@ -143,6 +145,16 @@ def _audit(options: Options) -> tuple[str, Options]:
     if "disagreements" in options and isinstance(source, LabelTable):
         text += "\n" + _compare_with_people(source, found, options)
     return text, found
+
+
+def _refuse_unused(source: Source, other: Source) -> None:
+    from probe.audit.tables import LabelTable
+    from probe.errors import DataError
+
+    tables = (source, other)
+    unused = [table.unused for table in tables if isinstance(table, LabelTable)]
+    if len(unused) == 2 and (neither := unused[0] & unused[1]):
+        raise DataError(f"neither source has a value {min(neither)!r} for --map to rename")
 
 
 def _compare_with_people(judge: LabelTable, found: Options, options: Options) -> str:

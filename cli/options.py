@@ -138,6 +138,8 @@ class Command(GroupedOptions):
         seen: dict[Path, str] = {}
         for param in sorted(self.get_params(ctx), key=lambda param: param.type is OUTPUT):
             value, name = ctx.params.get(param.name or ""), param.opts[-1]
+            if isinstance(param, click.Argument):
+                name = param.human_readable_name
             if param.type is OUTPUT and value is not None:
                 _refuse_overwriting(value, name, seen, ctx.params.get("images"))
             values = value if isinstance(value, tuple) else (value,)

@@ -193,7 +193,7 @@ def _against(found: Found) -> list[str]:
     mad = other["difference"]["mad"]
     same = "equivalent" if mad["p_equivalent"] < 0.05 else "not shown to be equivalent"
     n_different = sum(row["p_holm"] < 0.05 for row in other["subjects"])
-    lines = []
+    lines = [f"{other['source']}: {note}" for note in other["notes"]]
     if n_missing := other["n_missing"]:
         lines.append(_unknown(n_missing, f" of {other['source']}", other))
     lines += [

@@ -69,8 +69,8 @@ def compare_sources(
     share of a value (the first one if not given), with its p-value as it is and by Holm;
     ``signatures`` who changed sides, moved away or did not move (`signatures`);
     ``missing`` the subjects of one source only; ``n_missing`` the images of the second source
-    without a value, and ``bounds`` what its measures could be with them. Where both are labels with
-    seeds, images of equal seed are compared with each other.
+    without a value, ``bounds`` what its measures could be with them, and ``notes`` what its reader
+    must know. Where both are labels with seeds, images of equal seed are compared with each other.
     """
     a, b, missing = align(*(_counted(source, attribute) for source in (first, second)))
     fair = parse_target(target, subjects=a.subjects, values=a.values)
@@ -98,6 +98,7 @@ def compare_sources(
         "subjects": [asdict(test) for test in tests],
         "signatures": signatures(tests, a, chosen, target=fair),
         "missing": missing,
+        "notes": list(b.notes),
     }
 
 
@@ -202,7 +203,8 @@ def align(first: CountTable, second: CountTable) -> tuple[CountTable, CountTable
     if set(first.values) != set(second.values):
         raise DataError(
             f"{first.source} has the values {', '.join(first.values)}, {second.source} "
-            f"{', '.join(second.values)}; needed the same: name all of them with --values"
+            f"{', '.join(second.values)}; needed the same: name all of them with "
+            "--values, or rename some with --map"
         )
     first, second = first.with_images(), second.with_images()
     places = [{name: row for row, name in enumerate(of.subjects)} for of in (first, second)]

@@ -92,6 +92,8 @@ class LabelTable:
     """Name of each row's group, where there are several."""
     files: Sequence[str] | None = None
     """Name of each image's file, where it is known."""
+    unused: frozenset[str] = frozenset()
+    """Values to rename that do not occur."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -48,7 +48,8 @@ def bracketed(
         An estimate and its confidence limits.
     digits : int, optional
         Decimals; 3 by default, 1 of percentages and 0 of points. If all of the interval would be
-        rounded to nothing, it gets two significant digits, in powers of ten below 1e-5.
+        rounded to nothing, it gets two significant digits, in powers of ten below 1e-5; if to one
+        number, its width gets two.
     scale : {"", "%", "points"}
         ``"%"`` writes shares as percentages; ``"points"`` writes a difference of shares in
         percentage points, with its sign.
@@ -63,6 +64,8 @@ def bracketed(
     largest = max(abs(value), abs(low), abs(high))
     if _SMALLEST < largest < 10.0 ** (1 - digits):
         digits = math.ceil(-math.log10(largest)) + 1
+    elif high - low > _SMALLEST and number(low, digits) == number(high, digits):
+        digits = min(math.ceil(-math.log10(high - low)) + 1, _MOST_DIGITS)
     write = number if digits <= _MOST_DIGITS else _scientific
     first, *limits = (write(float(of), digits) for of in (value, low, high))
     return f"{first} [{', '.join(limits)}]"

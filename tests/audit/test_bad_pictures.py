@@ -17,8 +17,8 @@ def audit(tmp_path, save_onnx):
     """A function that audits a folder of two labelled pictures, and of one that no row names."""
     pytest.importorskip("onnxruntime", reason="needs the extra faces, `pip install '.[faces]'`")
     folder, table = tmp_path / "pictures", tmp_path / "boxes.csv"
-    folder.mkdir()
-    for name, color in {"a": (200, 30, 10), "b": (10, 30, 200), "other": (0, 0, 0)}.items():
+    (folder / "sub").mkdir(parents=True)
+    for name, color in {"a": (200, 30, 10), "b": (10, 30, 200), "sub/other": (0, 0, 0)}.items():
         Image.new("RGB", (40, 40), color).save(folder / f"{name}.png")
     model = save_onnx(tmp_path / "colours.onnx", face_margin=0.0)
 
@@ -64,7 +64,7 @@ def test_a_picture_that_cannot_be_labelled_is_counted_by_name(audit, make, boxes
     notes = " ".join(found["notes"])
     assert (found["n_images"], found["missing"]) == (2, {"total": 1, reason: 1})
     assert told in notes
-    assert "left out: 1 image that labels.csv does not name (other.png)" in notes
+    assert "left out: 1 image that labels.csv does not name (sub/other.png)" in notes
     assert "left out as copies of others of their subject: 1 image" in notes
 
 

@@ -134,6 +134,21 @@ def test_a_rare_value_is_told_before_the_figures(tmp_path):
     assert audited("--labels", path, "--map", "wommon=woman")["values"] == ["woman", "man"]
 
 
+def test_a_word_that_is_taken_for_no_value_is_told(tmp_path):
+    rows = "nurse,woman\n" * 9 + "ceo,man\n" * 9 + "ceo,both\nceo,\nceo,ambiguous\n"
+    path = write(tmp_path, "subject,gender\n" + rows)
+    lines = call("--labels", path).stdout.splitlines()
+    assert lines[1] == (
+        "gender is 'both' in 1 image, which counts as ambiguous; --map both=VALUE makes it a value"
+    )
+    assert sum(line.startswith("gender is") for line in lines) == 1
+    text = call("--labels", path, "--map", "both=several").stdout
+    assert "gender (woman, man, several)" in text
+    assert "counts as ambiguous" not in text
+    counts = write(tmp_path, "subject,woman,man,both\nnurse,7,1,2\nceo,1,8,1\n", "counts.csv")
+    assert "value is 'both' in 3 images, which counts as" in call("--counts", counts).stdout
+
+
 def test_a_value_that_does_not_occur_cannot_be_mapped(tmp_path):
     path = write(tmp_path, "subject,gender\nnurse,woman\nceo,man\n")
     with pytest.raises(DataError, match=r"no value 'womn' \(did you mean 'woman'\?\) for --map"):
@@ -327,6 +342,19 @@ def test_images_without_a_label_in_the_second_source_are_told_and_bound_the_gate
     assert found["n_missing"] == 1800
     assert found["bounds"]["mad"]["high"] == pytest.approx(0.45)
     assert checked(*options, "--fail-above", "against.difference.mad=0.3").exit_code == 3
+
+
+def test_the_words_and_the_notes_of_the_second_source_count(tmp_path):
+    rows = "subject,gender\n" + "nurse,woman\n" * 9 + "ceo,man\n" * 9 + "ceo,both\n"
+    first = write(tmp_path, rows, "first.csv")
+    second = write(tmp_path, rows.replace("woman", "female"), "second.csv")
+    options = ("--labels", first, "--against", second)
+    assert "or rename some with --map" in call(*options).stderr
+    text = call(*options, "--map", "female=woman").stdout
+    assert "second.csv: gender is 'both' in 1 image, which counts as ambiguous" in text
+    result = call(*options, "--map", "female=woman", "--map", "womn=woman")
+    assert result.exit_code == 1
+    assert "neither source has a value 'womn' for --map to rename" in result.stderr
 
 
 def test_a_json_list_is_a_table(tmp_path):

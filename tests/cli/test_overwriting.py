@@ -64,6 +64,7 @@ def test_a_file_of_a_run_is_never_overwritten(finished_run, labels, tmp_path, na
         result = call(*command)
         assert result.exit_code == 2, command
         assert f"would overwrite a file of the run {run}" in result.stderr
+        assert ("FILE would" if command[0] == "export" else f"{command[-2]} would") in result.stderr
     assert (run / name).read_bytes() == content
 
 

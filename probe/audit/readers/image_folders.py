@@ -95,8 +95,9 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
     kinds = f"left out: {counted(n_others, 'images')} of other kinds than neutral"
     notes = [kinds] if n_others else []
     known = {folder / name for name in _file_names(path, rows.rename(columns=str.lower))}
-    if others := [file.name for file in _image_files(folder) if file not in known]:
-        which = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
+    if others := [file for file in _image_files(folder) if file not in known]:
+        which = ", ".join(file.relative_to(folder).as_posix() for file in others[:3])
+        which += ", ..." if len(others) > 3 else ""
         n = counted(len(others), "images")
         notes.append(f"left out: {n} that {path.name} does not name ({which})")
     return ImageFolder(

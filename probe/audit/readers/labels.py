@@ -11,7 +11,12 @@ import pandas as pd
 
 from probe.arrays import Mask
 from probe.audit.readers.selection import Selection
-from probe.audit.readers.values import MAX_VALUES, check_spellings, number_values
+from probe.audit.readers.values import (
+    MAX_VALUES,
+    check_spellings,
+    note_missing,
+    number_values,
+)
 from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import MISSING
@@ -108,7 +113,8 @@ def gather(
                 f"needed at most {LONGEST_NAME:,}, a name"
             )
     known = {name: of for name, (of, _) in numbered.items()}
-    selection.refuse_unused(path, frame[[*known]], [value for of in known.values() for value in of])
+    of_known = [value for of in known.values() for value in of]
+    unused = selection.find_unused(path, frame[[*known]], of_known)
     seed, file = (
         next((name for name in head if name.lower() in names), None)
         for names in (SEEDS, FILE_COLUMNS)
@@ -132,9 +138,12 @@ def gather(
         weights=weights,
         groups=selection.groups(frame) if selection.by else None,
         files=None if file is None else [posixpath.normpath(name) for name in frame[file]],
+        unused=unused,
     )
     for name, (of_column, of_rows) in numbered.items() if values is None else ():
         table = table.noted(*check_spellings(path, name, of_column, of_rows, weights))
+    for name in known:
+        table = table.noted(*note_missing(frame[name], selection.renamed, weights))
     table = table.noted(*_notes(chosen, known, is_named=attribute is not None, mixed=mixed))
     if count is not None:
         _refuse_counted_twice(path, table, frame.drop(columns=count), mixed)

@@ -62,14 +62,15 @@ class Selection:
                     f"{', '.join(columns)}"
                 )
 
-    def refuse_unused(self, path: Path, labels: pd.DataFrame, known: Sequence[str]) -> None:
-        """Refuse a value to rename that does not occur in columns of labels."""
-        for label in self.renamed if self.is_strict else ():
-            if not (labels == label).any(axis=None):
-                raise DataError(
-                    f"{path} has no value {label!r}{nearest(label, known)} for --map to rename; "
-                    f"it has {', '.join(known)}"
-                )
+    def find_unused(self, path: Path, labels: pd.DataFrame, known: Sequence[str]) -> frozenset[str]:
+        """Values to rename that do not occur in columns of labels; refused if this is strict."""
+        unused = [label for label in self.renamed if not (labels == label).any(axis=None)]
+        if unused and self.is_strict:
+            raise DataError(
+                f"{path} has no value {unused[0]!r}{nearest(unused[0], known)} for --map to "
+                f"rename; it has {', '.join(known)}"
+            )
+        return frozenset(unused)
 
     def groups(self, frame: pd.DataFrame) -> list[str]:
         """Name of the group of each row."""

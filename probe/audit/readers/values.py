@@ -10,6 +10,7 @@ from probe.arrays import Codes, Counts
 from probe.errors import DataError
 from probe.images.missing_labels import MISSING, missing_reason
 from probe.io.lines import nearest
+from probe.stats.notation import counted
 
 MAX_VALUES = 20
 """A column of more values is taken for a description, not for an attribute."""
@@ -68,6 +69,20 @@ def check_spellings(
         f"--map {value}=ANOTHER counts it as another"
         for value, n in found.items()
         if 0 < n < _RARE * total
+    ]
+
+
+def note_missing(
+    labels: pd.Series, renamed: Mapping[str, str], weights: Counts | None
+) -> list[str]:
+    """Say which words count as no value, but for those that are the name of a reason."""
+    rows = pd.DataFrame({"word": labels, "n": 1 if weights is None else weights})
+    images = rows[~labels.isin(["", *MISSING, *renamed])].groupby("word")["n"].sum()
+    return [
+        f"{labels.name} is {word!r} in {counted(n, 'images')}, which counts as {reason}; "
+        f"--map {word}=VALUE makes it a value"
+        for word, n in images.items()
+        if n and (reason := missing_reason(word)) is not None
     ]
 
 
