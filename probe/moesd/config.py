@@ -125,6 +125,13 @@ class TrainConfig(Settings):
         "Attributes of more than two values take 1.",
         minimum=0,
     )
+    measured_images: int = setting(
+        4,
+        "Images of each training occupation, expert and strength (1, 2 and 3), by which the draws "
+        "of an attribute of more than two values are set; 0: draws have the shares of the target.",
+        minimum=0,
+        is_later=True,
+    )
     latent_steps: int = setting(100, "Steps on the text states.", minimum=1)
     diffusion_steps: int = setting(
         100, "Steps on images or on the denoiser's predictions.", minimum=1

@@ -1,6 +1,6 @@
 """The correction of prompts and their states by gate, special token and experts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 
 from probe.arrays import Double, Float32
-from probe.moesd.experts import DIRECTIONS, Experts
+from probe.moesd.draws import MeasuredExperts
+from probe.moesd.experts import DIRECTIONS, Experts, expert_names
 from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
@@ -36,6 +37,8 @@ class Correction:
     router: Router = field(default_factory=Router)
     recipe: str = ""
     """Recipe of its training, with the settings that are not the recipe's."""
+    measured: Mapping[str, MeasuredExperts] = field(default_factory=dict)
+    """What images of the experts show, by attribute; one that is not there draws by its target."""
 
     def __post_init__(self) -> None:
         self.router.check(self.objective, has_unet=self.unet_experts is not None)
@@ -127,6 +130,24 @@ class Correction:
         others = (len(attribute.values) for attribute in self.attributes[1:])
         return [self.router.target.of(prompt), *(np.full(n, 1 / n) for n in others)]
 
+    def variants(self, attribute: Attribute) -> dict[str, Double]:
+        """Name the variants of an attribute's experts, of which each image draws one.
+
+        Each has the weights of all experts, (n_experts,). Without measured experts, the variants
+        are the experts.
+        """
+        names, found = expert_names([attribute]), self.measured.get(attribute.name)
+        own = np.eye(len(self.experts.names))[[self.experts.names.index(name) for name in names]]
+        if found is None:
+            return dict(zip(names, own, strict=True))
+        labels = [f"{name}{_times(s)}" for s in found.strengths for name in names]
+        return dict(zip(labels, found.weights @ own, strict=True))
+
+    def draws(self, attribute: Attribute, target: Double) -> Double:
+        """Return the share of each of the `variants` with which images come nearest to a target."""
+        found = self.measured.get(attribute.name)
+        return target if found is None else found.draws(target)
+
     @torch.no_grad()
     def encode_weighted(
         self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
@@ -174,14 +195,17 @@ class Correction:
         """Weights of the experts for the prompts of a decision that open the gate."""
         if not self.draws_experts:
             return decision.weights[decision.is_open]
-        rows = [
-            np.concatenate([opens * target for opens, target in zip(of, targets, strict=True)])
-            for of, targets in zip(
-                decision.opens[decision.is_open], map(self.targets, opened), strict=True
-            )
-        ]
+        rows = []
+        for prompt, opens in zip(opened, decision.opens[decision.is_open], strict=True):
+            drawn = zip(self.attributes, self.targets(prompt), strict=True)
+            means = [self.draws(*of) @ np.stack([*self.variants(of[0]).values()]) for of in drawn]
+            rows.append(opens.astype(float) @ np.stack(means))
         weights: Double = self.router.strength * np.stack(rows)  # the mean over the images
         return weights
+
+
+def _times(strength: float) -> str:
+    return "" if strength == 1 else f"-x{strength:g}"
 
 
 def _unit(pooled: torch.Tensor) -> Float32:

@@ -120,11 +120,11 @@ class Experts(nn.Module):
         ----------
         states : Tensor of shape (n_prompts, n_tokens, n_features)
         weights : Tensor of shape (n_prompts, n_experts)
-            In the order of ``names``; 0 leaves the states unchanged.
+            In the order of ``names``, of either sign; 0 leaves the states unchanged.
         """
         corrected = states.clone()
         for name, weight in zip(self.names, weights.T, strict=True):
-            adapter, rows = cast(Adapter, self.adapters[name]), weight > 0
+            adapter, rows = cast(Adapter, self.adapters[name]), weight != 0
             corrected[rows] += weight[rows, None, None] * adapter.shift(states[rows])
         return corrected
 

@@ -18,6 +18,7 @@ from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, 
 from probe.io.files import one_line
 from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
+from probe.moesd.draws import read_measured
 from probe.moesd.experts import Experts, expert_names
 from probe.moesd.gate import FLAGS, Gate, KindClassifier, count_features
 from probe.moesd.router import Router
@@ -172,10 +173,9 @@ class MoESD(Correction):
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
             "objective": self.objective,
+            "measured": {name: of.to_json() for name, of in self.measured.items()},
             "router": asdict(self.router),
-            "unet": None
-            if unet is None
-            else {name: getattr(unet, name) for name in _UNET_SETTINGS},
+            "unet": unet and {name: getattr(unet, name) for name in _UNET_SETTINGS},
         }
         write_json(folder / "config.json", config, replace(provenance, kind="moesd"))
 
@@ -190,10 +190,9 @@ class MoESD(Correction):
         ArtifactError
             If a file is missing or damaged, the encoder is another one, or no router is saved.
         """
-        folder = Path(folder)
-        config, provenance = read_json(folder / "config.json", kind="moesd")
+        config, provenance = read_json((folder := Path(folder)) / "config.json", kind="moesd")
         # Corrections of earlier versions are of gender alone.
-        config = {"attributes": [GENDER.to_json()], "gendered_above": 0.0, **config}
+        config = {"attributes": [GENDER.to_json()], "gendered_above": 0.0, "measured": {}, **config}
         if encoder is None:
             parts = provenance.revision.split("+")
             slot = next((part for part in parts if part.startswith("text_encoder")), None)
@@ -232,6 +231,7 @@ class MoESD(Correction):
                 objective=config["objective"],
                 router=router,
                 recipe=config.get("recipe", ""),
+                measured=read_measured(config["measured"], attributes),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ShapeError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else one_line(error)

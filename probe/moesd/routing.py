@@ -1,7 +1,9 @@
 """Routing of images to experts, as the router of a correction asks: the interventions."""
 
+from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from itertools import compress, product
 from typing import Any
 
@@ -12,7 +14,6 @@ from probe.arrays import Double
 from probe.errors import ShapeError
 from probe.images.intervention import Condition, Intervention, StateCorrection
 from probe.moesd.correction import Correction
-from probe.moesd.experts import expert_names
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import EstimatedShares, calibrate_strengths, estimate_shares
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
@@ -170,9 +171,9 @@ class SampledRouting(Intervention):
         if not rows:
             return states
         prompts = [conditions[row].prompt for row in rows]
-        names = self._correction.experts.names
+        variants = ChainMap(*map(self._correction.variants, self._correction.attributes))
         routes = [conditions[row].route.split(_AND) for row in rows]
-        weights = np.array([[name in route for name in names] for route in routes], dtype=float)
+        weights = np.stack([sum(variants[name] for name in route) for route in routes])
         corrected = states.clone()
         encoded, _ = self._correction.encode_weighted(prompts, weights)
         corrected[rows] = encoded.to(states)
@@ -181,22 +182,27 @@ class SampledRouting(Intervention):
     def _cells(self, opens: tuple[bool, ...]) -> list[str]:
         """List the routes of prompts that are open in some attributes, the base model first."""
         chosen = compress(self._correction.attributes, opens)
-        return ["", *map(_AND.join, product(*(expert_names([of]) for of in chosen)))]
+        return ["", *map(_AND.join, product(*map(self._correction.variants, chosen)))]
 
     def _allocation(self, prompt: str, opens: tuple[bool, ...]) -> Double:
-        router = self._correction.router
-        target = np.ones(1)
-        for of_attribute in compress(self._correction.targets(prompt), opens):
-            target = np.multiply.outer(target, of_attribute).ravel()
+        correction, router = self._correction, self._correction.router
+        chosen = [*compress(correction.attributes, opens)]
+        targets = [*compress(correction.targets(prompt), opens)]
         if router.kind != "minimal":
-            return full_allocation(target, strength=router.strength)
+            shares = [correction.draws(*of) for of in zip(chosen, targets, strict=True)]
+            of_cells = reduce(np.multiply.outer, shares, np.ones(1)).ravel()
+            return full_allocation(of_cells, strength=router.strength)
         if not self._known:
-            check_explained(self._correction, self._pipeline)
+            check_explained(correction, self._pipeline)
         if prompt not in self._known:
             [base] = base_shares(
-                self._correction, self._pipeline, [prompt], guidance_scale=self._guidance_scale
+                correction, self._pipeline, [prompt], guidance_scale=self._guidance_scale
             )
-            self._known[prompt] = minimal_allocation(target, base, strength=router.strength)
+            kept, *wanted = minimal_allocation(targets[0], base, strength=router.strength)
+            n_drawn = sum(wanted)
+            if n_drawn > 0:
+                wanted = n_drawn * correction.draws(chosen[0], np.array(wanted) / n_drawn)
+            self._known[prompt] = np.array([kept, *wanted])
         return self._known[prompt]
 
 

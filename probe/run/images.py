@@ -116,7 +116,7 @@ def examples_made_from(run: Run) -> str:
         evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
-        settings_line(_generation(run), without=_OF_OTHER_IMAGES),
+        generation_line(run),
         f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
     )
 
@@ -221,6 +221,11 @@ def training_prompts(run: Run) -> PromptSet:
     """The prompts of a run, of which its training reads those with `PromptSet.is_training`."""
     table = run.prompts.table
     return PromptSet(table.assign(split=table["subject"].map(training_lexicon(run).split_of)))
+
+
+def generation_line(run: Run) -> str:
+    """The settings with which a training makes images, to be hashed with what it makes of them."""
+    return settings_line(_generation(run), without=_OF_OTHER_IMAGES)
 
 
 def _generation(run: Run) -> Any:

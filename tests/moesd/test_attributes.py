@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probe.errors import OptionError, ShapeError
 from probe.io.artifacts import read_json, write_json
 from probe.moesd.config import TrainConfig
+from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.router import Router
 from probe.moesd.routing import routed
@@ -113,6 +116,41 @@ def test_the_mean_over_the_images_has_the_target_shares_of_the_open_attributes(b
     corrected = both.correct(prompts, both.encoder.states(prompts))
     weights = np.array([[0.5] * 2 + [0.25] * 4, [0.5] * 2 + [0.0] * 4])
     torch.testing.assert_close(corrected, both.encode_weighted(prompts, weights)[0])
+
+
+@given(seed=st.integers(0, 2**32 - 1), target=st.sampled_from([(0.25,) * 4, (0.7, 0.1, 0.1, 0.1)]))
+def test_no_other_draws_bring_the_subjects_nearer_to_the_target(seed, target):
+    shares = np.random.default_rng(seed).dirichlet(np.full(4, 0.5), size=(5, 8))
+    goal, experts = np.array(target), MeasuredExperts((1.0, 2.0), shares)
+    drawn = experts.draws(goal)
+    assert (drawn >= 0).all()
+    np.testing.assert_allclose(drawn.sum(), 1.0)
+    off = np.einsum("v,jvk->jk", drawn, shares) - goal
+    slopes = np.einsum("jk,jvk->v", off, shares)  # Karush-Kuhn-Tucker: none is below their mean
+    assert (slopes >= drawn @ slopes - 1e-9).all()
+
+
+def test_images_of_a_value_that_the_model_hardly_draws_are_drawn_more_often(
+    both, provenance, tmp_path
+):
+    shown = np.eye(4)
+    shown[2] = [0.0, 0.0, 0.5, 0.5]  # half of the images of the expert of brown skin show dark skin
+    none = np.zeros((2, 4, 4))  # with strength 2, no subject is recognised
+    measured = MeasuredExperts((1.0, 2.0), np.concatenate([np.stack([shown] * 2), none], axis=1))
+    shares = measured.draws(np.full(4, 0.25))
+    np.testing.assert_allclose(shares, [0.25, 0.25, 0.5, 0, 0, 0, 0, 0], atol=1e-9)
+    replace(both, measured={"skin_tone": measured}).save(tmp_path, provenance)
+    again = MoESD.load(tmp_path, both.encoder)
+    found = routed(again).conditions([NURSE] * 4000, range(4000))
+    values = [condition.route.split(" and ")[1] for condition in found]
+    counts = [values.count(f"toward-{value}") / 4000 for value in BOTH[1].values]
+    np.testing.assert_allclose(counts, shares[:4], atol=0.02)
+    own = again.variants(BOTH[1])
+    np.testing.assert_allclose(own["toward-tan-x2"], [0, 0, -0.25, 1.75, -0.25, -0.25])
+    mean, states = np.array([[0.5, 0.5, *shares[:4]]]), again.encoder.states([NURSE])
+    torch.testing.assert_close(
+        again.correct([NURSE], states), again.encode_weighted([NURSE], mean)[0]
+    )
 
 
 def test_a_correction_of_several_attributes_is_saved_with_them(both, provenance, tmp_path):

@@ -58,11 +58,13 @@ class Train(Stage):
     def make(self, run: Run) -> None:
         """Write the correction unless it is up to date, its gate's table and the completed map."""
         from probe.io.artifacts import write_table
+        from probe.run.measured_experts import measure_experts
 
         made_from, seed = self.made_from(run), run.config.train.seed
         if stale_files(run, made_from, *correction_files(run.config)):
             moesd = train_correction(run, is_resumable=True)
             if distributed.is_first():
+                moesd = measure_experts(run, moesd)
                 moesd.save(run.folder / MOESD, run.provenance("moesd", made_from, seed=seed))
         else:
             moesd = run.load_correction()
@@ -172,11 +174,12 @@ def _lessons() -> list[str]:
     return [hash_file(path) for path in (LESSONS, *FILES)]
 
 
-def _inputs(run: Run) -> tuple[str, str]:
+def _inputs(run: Run) -> list[str]:
     from probe.run.images import examples_made_from
+    from probe.run.measured_experts import measured_from
 
     examples = examples_made_from(run) if run.config.train.needs_pictures else ""
-    return run.hashes(*EMBEDDED, DIRECTION), examples
+    return [run.hashes(*EMBEDDED, DIRECTION), examples, *filter(None, [measured_from(run)])]
 
 
 def _checkpoint(run: Run) -> Any:

@@ -1,0 +1,76 @@
+"""How often each expert of an attribute is drawn, from what images made with each show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from probe.arrays import Double
+from probe.text.attributes import Attribute
+
+STRENGTHS = (1.0, 2.0, 3.0)
+"""Strengths at which each expert is measured; see `MeasuredExperts.weights`."""
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredExperts:
+    """What images made with each variant of an attribute's experts show."""
+
+    strengths: tuple[float, ...]
+    shares: Double
+    """Shape (n_subjects, n_variants, n_values): of a subject's images with a variant, the share
+    that show each value. The rest, if any, do not show the subject, or no value for sure."""
+
+    @property
+    def weights(self) -> Double:
+        """Weights of the experts in each variant, (n_variants, n_values), a row a variant.
+
+        A variant is the expert k at a strength s: ``s`` times its shift, less ``s - 1`` times the
+        mean shift of all experts, so that only what distinguishes a value is enlarged. Those of one
+        strength follow one another.
+        """
+        n = self.shares.shape[2]
+        return np.concatenate([s * np.eye(n) - (s - 1) / n for s in self.strengths])
+
+    def draws(self, target: Double) -> Double:
+        """Return the shares of the variants, (n_variants,), that bring all subjects to a target.
+
+        They minimise ``sum_j |q A_j - t|^2`` over the simplex, with the shares A_j of subject j and
+        the target t. As q has sum 1, this is the non-negative least-squares solution of ``(A_j - t)
+        q = 0, sum q = 1``, scaled to sum 1.
+        """
+        from scipy.optimize import nnls
+
+        off = np.moveaxis(self.shares - target, 1, 2).reshape(-1, self.shares.shape[1])
+        rows = np.vstack([off, np.ones(off.shape[1])])
+        found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
+        shares: Double = found / found.sum()
+        return shares
+
+    def reached(self, target: Double) -> Double:
+        """Return the mean share of each value with `draws`, (n_values,)."""
+        mean: Double = self.draws(target) @ self.shares.mean(axis=0)
+        return mean
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `read_measured` reads."""
+        return {"strengths": list(self.strengths), "shares": self.shares.round(4).tolist()}
+
+
+def read_measured(
+    data: Mapping[str, Mapping[str, Any]], attributes: Iterable[Attribute]
+) -> dict[str, MeasuredExperts]:
+    """Read, by attribute, what `MeasuredExperts.to_json` returned; `ValueError` if damaged."""
+    found = {}
+    for of in attributes:
+        if (entry := data.get(of.name)) is None:
+            continue
+        strengths, n_values = tuple(map(float, entry["strengths"])), len(of.values)
+        shares = np.array(entry["shares"], float)
+        if shares.ndim != 3 or shares.shape[1:] != (len(strengths) * n_values, n_values):
+            raise ValueError(f"the measured experts of {of.name} have shape {shares.shape}")
+        found[of.name] = MeasuredExperts(strengths, shares)
+    return found

@@ -1,0 +1,52 @@
+"""The measurement of experts after a training: images of each, and what a classifier sees."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from probe.run import measured_experts
+from probe.run.config import Config
+from probe.run.folder import Run
+from probe.run.stages.train import Train, train_correction
+
+SKINS = ("light", "tan", "brown", "dark")
+
+
+def skin_run(folder, **settings):
+    config = Config.read(folder)
+    chosen = {"attributes": "skin_tone", "objective": "counterfactual", **settings}
+    train = replace(config.train, latent_steps=2, **chosen)
+    return Run(folder, Config(config.model, {**config.tables, "train": train}))
+
+
+def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch):
+    def label(files):
+        """See what was asked for, but dark for brown, and no occupation at strength 3."""
+        rows = []
+        for file in files:
+            value, _, strength = file.stem.removeprefix("toward-").rsplit("-", 1)[0].partition("-x")
+            seen = "dark" if value == "brown" else value
+            rows.append({"skin": seen, "subject": "" if strength == "3" else file.parent.name})
+        return pd.DataFrame(rows)
+
+    seen = SimpleNamespace(attributes={"skin": SKINS, "subject": ["nurse"]}, label=label)
+    monkeypatch.setattr(measured_experts, "load_whole_classifier", lambda *_: seen)
+    of = skin_run(run, measured_images=2)
+    moesd = measured_experts.measure_experts(of, train_correction(of))
+    shown = np.eye(4)[[0, 1, 3, 3]]
+    expected = np.concatenate([shown, shown, np.zeros((4, 4))])
+    n_training = len(of.lexicon.occupations_of("train"))
+    np.testing.assert_array_equal(moesd.measured["skin_tone"].shares, [expected] * n_training)
+    assert not (run / "moesd" / "measured").exists()
+
+
+def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_training(run):
+    def made_from(**settings):
+        return Train().made_from(skin_run(run, **settings))
+
+    of_gender = skin_run(run, attributes="gender")
+    assert measured_experts.measured_from(of_gender) == ""
+    assert measured_experts.measured_attributes(skin_run(run, measured_images=0)) == []
+    assert len({made_from(), made_from(measured_images=0), made_from(measured_images=1)}) == 3
