@@ -126,7 +126,7 @@ class TrainConfig(Settings):
         minimum=0,
     )
     measured_images: int = setting(
-        4,
+        3,
         "Images of each training occupation, expert and strength (1, 2 and 3), by which the draws "
         "of an attribute of more than two values are set; 0: draws have the shares of the target.",
         minimum=0,

@@ -106,6 +106,7 @@ class Train(Stage):
                 f"{percent(accuracy['closed'][split])}; unsure and left alone "
                 f"{percent(abstained[split])}), bias score left {percent(left[split])}"
             )
+        lines += _measured_lines(run)
         found = {"gate_accuracy": accuracy, "bias_score_left": left, "n_examples": n}
         return Answer("\n".join(lines), found | {"abstained": abstained})
 
@@ -180,6 +181,27 @@ def _inputs(run: Run) -> list[str]:
 
     examples = examples_made_from(run) if run.config.train.needs_pictures else ""
     return [run.hashes(*EMBEDDED, DIRECTION), examples, *filter(None, [measured_from(run)])]
+
+
+def _measured_lines(run: Run) -> list[str]:
+    """Say what the draws of measured experts come to, as the classifier that selects sees it."""
+    from probe.io.artifacts import read_json
+    from probe.moesd.draws import read_measured
+    from probe.moesd.targets import Target
+    from probe.run.routing import attributes_of
+
+    attributes = {of.name: of for of in attributes_of(run)}
+    saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
+    lines = []
+    for name, of in read_measured(saved.get("measured", {}), attributes.values()).items():
+        values = attributes[name].values
+        parity = Target.parity(len(values)).default
+        reached = zip(values, map(percent, of.reached(parity)), strict=True)
+        lines.append(
+            f"{name} of {len(of.shares)} occupations trained on, with the draws that come nearest "
+            f"to {percent(parity[0], 0)} each: {', '.join(map(' '.join, reached))}"
+        )
+    return lines
 
 
 def _checkpoint(run: Run) -> Any:
