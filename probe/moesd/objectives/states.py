@@ -87,7 +87,7 @@ def _without(shifts: torch.Tensor, kept: Sequence[torch.Tensor]) -> torch.Tensor
     axes = torch.cat([states[1:] - states[0] for states in kept]).movedim(0, -1)
     span, scale, _ = torch.linalg.svd(axes.double(), full_matrices=False)
     span = span * (scale > 1e-6 * scale.amax())[..., None, :]  # 0 before the word: all are equal
-    along = span @ (span.mT @ shifts[..., None].double())
+    along: torch.Tensor = span @ (span.mT @ shifts[..., None].double())
     return shifts - along[..., 0].to(shifts)
 
 
