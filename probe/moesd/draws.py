@@ -22,7 +22,9 @@ class MeasuredExperts:
     strengths: tuple[float, ...]
     shares: Double
     """Shape (n_subjects, n_variants, n_values): of a subject's images with a variant, the share
-    that show each value. The rest, if any, do not show the subject, or no value for sure."""
+    that show each value. The rest, if any, do not show the subject."""
+    n_images: int
+    """Images of each subject and variant."""
 
     @property
     def weights(self) -> Double:
@@ -35,16 +37,30 @@ class MeasuredExperts:
         n = self.shares.shape[2]
         return np.concatenate([s * np.eye(n) - (s - 1) / n for s in self.strengths])
 
+    @property
+    def shrunk(self) -> Double:
+        """The shares, with the differences between subjects shrunk by what is chance in them.
+
+        Differences from the mean are multiplied by the square root of their reliability, ``1 - W /
+        T``: T is the variance between subjects and W that of so few images, over all variants.
+        """
+        mean, n_others = self.shares.mean(axis=0), max(1, self.n_images - 1)
+        within = (self.shares * (1 - self.shares)).sum() / n_others / len(self.shares)
+        total = self.shares.var(axis=0, ddof=1).sum() if len(self.shares) > 1 else 0.0
+        reliability = max(0.0, 1 - within / total) if total and self.n_images > 1 else 0.0
+        shrunk: Double = mean + np.sqrt(reliability) * (self.shares - mean)
+        return shrunk
+
     def draws(self, target: Double) -> Double:
         """Return the shares of the variants, (n_variants,), that bring all subjects to a target.
 
-        They minimise ``sum_j |q A_j - t|^2`` over the simplex, with the shares A_j of subject j and
-        the target t. As q has sum 1, this is the non-negative least-squares solution of ``(A_j - t)
-        q = 0, sum q = 1``, scaled to sum 1.
+        They minimise ``sum_j |q A_j - t|^2`` over the simplex, with the `shrunk` shares A_j of
+        subject j and the target t. As q has sum 1, this is the non-negative least-squares solution
+        of ``(A_j - t)' q = 0, sum q = 1``, scaled to sum 1.
         """
         from scipy.optimize import nnls
 
-        off = np.moveaxis(self.shares - target, 1, 2).reshape(-1, self.shares.shape[1])
+        off = np.moveaxis(self.shrunk - target, 1, 2).reshape(-1, self.shares.shape[1])
         rows = np.vstack([off, np.ones(off.shape[1])])
         found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
         shares: Double = found / found.sum()
@@ -57,7 +73,11 @@ class MeasuredExperts:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `read_measured` reads."""
-        return {"strengths": list(self.strengths), "shares": self.shares.round(4).tolist()}
+        return {
+            "strengths": list(self.strengths),
+            "n_images": self.n_images,
+            "shares": self.shares.round(4).tolist(),
+        }
 
 
 def read_measured(
@@ -72,5 +92,5 @@ def read_measured(
         shares = np.array(entry["shares"], float)
         if shares.ndim != 3 or shares.shape[1:] != (len(strengths) * n_values, n_values):
             raise ValueError(f"the measured experts of {of.name} have shape {shares.shape}")
-        found[of.name] = MeasuredExperts(strengths, shares)
+        found[of.name] = MeasuredExperts(strengths, shares, int(entry["n_images"]))
     return found

@@ -78,7 +78,8 @@ def _measure(run: Run, moesd: MoESD, attribute: Attribute, pipeline: Any) -> Mea
     subjects, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
     n_values = len(attribute.values)
     shape = len(subjects), len(STRENGTHS) * n_values, n_values
-    moesd = replace(moesd, measured={attribute.name: MeasuredExperts(STRENGTHS, np.ones(shape))})
+    unmeasured = MeasuredExperts(STRENGTHS, np.ones(shape), n_images)  # names the variants
+    moesd = replace(moesd, measured={attribute.name: unmeasured})
     seed = f"measured {run.config.train.seed}"
     rows = [
         row
@@ -97,4 +98,4 @@ def _measure(run: Run, moesd: MoESD, attribute: Attribute, pipeline: Any) -> Mea
     if SUBJECT in seen:
         shown &= (seen[SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
     shares = shown.reshape(*shape[:2], n_images, n_values).mean(axis=2)
-    return MeasuredExperts(STRENGTHS, shares)
+    return MeasuredExperts(STRENGTHS, shares, n_images)

@@ -118,15 +118,26 @@ def test_the_mean_over_the_images_has_the_target_shares_of_the_open_attributes(b
     torch.testing.assert_close(corrected, both.encode_weighted(prompts, weights)[0])
 
 
+def test_differences_between_subjects_that_are_chance_do_not_count():
+    n, rng, likely = 4, np.random.default_rng(0), np.array([[0.7, 0.3], [0.2, 0.8]])
+    alike = MeasuredExperts((1.0,), rng.multinomial(n, likely, size=(4000, 2)) / n, n)
+    assert np.abs(alike.shrunk - likely).max() < 0.1
+    differ = rng.uniform(size=(4000, 2))[..., None] * [1, -1] + [0, 1]
+    found = MeasuredExperts((1.0,), rng.multinomial(n, differ) / n, n).shrunk
+    np.testing.assert_allclose(found.var(axis=0), differ.var(axis=0), rtol=0.05)
+
+
 @given(seed=st.integers(0, 2**32 - 1), target=st.sampled_from([(0.25,) * 4, (0.7, 0.1, 0.1, 0.1)]))
 def test_no_other_draws_bring_the_subjects_nearer_to_the_target(seed, target):
     shares = np.random.default_rng(seed).dirichlet(np.full(4, 0.5), size=(5, 8))
-    goal, experts = np.array(target), MeasuredExperts((1.0, 2.0), shares)
+    goal, experts = np.array(target), MeasuredExperts((1.0, 2.0), shares, 4)
     drawn = experts.draws(goal)
     assert (drawn >= 0).all()
     np.testing.assert_allclose(drawn.sum(), 1.0)
-    off = np.einsum("v,jvk->jk", drawn, shares) - goal
-    slopes = np.einsum("jk,jvk->v", off, shares)  # Karush-Kuhn-Tucker: none is below their mean
+    off = np.einsum("v,jvk->jk", drawn, experts.shrunk) - goal
+    slopes = np.einsum(
+        "jk,jvk->v", off, experts.shrunk
+    )  # Karush-Kuhn-Tucker: none is below their mean
     assert (slopes >= drawn @ slopes - 1e-9).all()
 
 
@@ -136,7 +147,7 @@ def test_images_of_a_value_that_the_model_hardly_draws_are_drawn_more_often(
     shown = np.eye(4)
     shown[2] = [0.0, 0.0, 0.5, 0.5]  # half of the images of the expert of brown skin show dark skin
     none = np.zeros((2, 4, 4))  # with strength 2, no subject is recognised
-    measured = MeasuredExperts((1.0, 2.0), np.concatenate([np.stack([shown] * 2), none], axis=1))
+    measured = MeasuredExperts((1.0, 2.0), np.concatenate([np.stack([shown] * 2), none], axis=1), 4)
     shares = measured.draws(np.full(4, 0.25))
     np.testing.assert_allclose(shares, [0.25, 0.25, 0.5, 0, 0, 0, 0, 0], atol=1e-9)
     replace(both, measured={"skin_tone": measured}).save(tmp_path, provenance)
