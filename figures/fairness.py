@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import Normalize
 
 from figures.arrows import arrow_panels
-from figures.marks import legend_below, spread_evenly
+from figures.marks import draw_heat, legend_below, spread_evenly
 from figures.registry import run_figure, table_figure
 from figures.sources import RunFiles, add_source
 from figures.style import (
     COLUMN,
+    EFFECT_COLORS,
     SIDE_COLORS,
     SIDE_LABELS,
     SIDE_MARKERS,
@@ -22,6 +24,7 @@ from figures.style import (
 )
 from figures.text.terms import plural
 from probe.audit.failures import fair_counts
+from probe.stats.notation import percent
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -171,6 +174,47 @@ def cell_shares(cells: DataFrame) -> Figure:
     moved = cells[cells["side"] == "moesd"]["is_harmed"]
     n = f"{moved.sum()} of {len(moved)} combinations"
     set_title(figure, f"{n} of perceived attributes move further from parity beyond chance")
+    return figure
+
+
+@table_figure(
+    "cells",
+    reads="cells",
+    section="intersections",
+    caption="Shares of the combinations of two perceived attributes in the neutral images, base "
+    "(left) and corrected (right); the colour is the share in units of the fair share. Framed: the "
+    "least share. Its interval, like all, is simultaneous: see the figure before.",
+    alt="Heat maps of shares, one row a value of the first attribute, before and after.",
+)
+@styled
+def cell_heat(cells: DataFrame) -> Figure:
+    """Draw the shares where two attributes meet, base beside corrected, with the worst framed."""
+    names = cells["cell"].str.split(", ", expand=True)
+    pairs = cells[names.notna().sum(axis=1) == 2].assign(first=names[0], second=names[1])
+    parts = list(pairs.groupby("intersection", sort=False))
+    n_rows = pairs.groupby("intersection", sort=False)["first"].nunique()
+    size = (COLUMN[0], 0.4 + 0.75 * len(parts) + 0.22 * int(n_rows.sum()))
+    figure = StyledFigure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(parts), 2, squeeze=False, height_ratios=[*n_rows])
+    for row, (name, of) in zip(panels, parts, strict=True):
+        for axes, (side, label) in zip(row, SIDE_LABELS.items(), strict=True):
+            rows = of[of["side"] == side]
+            order = {"index": rows["first"].unique()[::-1], "columns": rows["second"].unique()}
+            place = rows.set_index(["first", "second"])
+            share, fair = (place[name].unstack().reindex(**order) for name in ("share", "fair"))
+            worst = place[~place["is_small"]]["share"].nsmallest(1).index
+            norm, text = Normalize(0, 2), share.map(lambda of: percent(of, 0))
+            draw_heat(axes, share / fair, colors=EFFECT_COLORS, norm=norm, marked=worst, text=text)
+            axes.set(xlabel="", ylabel="")
+            axes.tick_params(labelsize=points(6.5))
+            axes.set_title(label, fontsize=points(8))
+        row[0].set_ylabel(name.replace(" x ", " \N{MULTIPLICATION SIGN} "))
+    least = pairs[~pairs["is_small"]].groupby("side")["share"].min().reindex(list(SIDE_LABELS))
+    arrow = " \N{RIGHTWARDS ARROW} "
+    written = (
+        arrow.join(percent(of, 1) for of in least) if least.notna().all() else "too few images"
+    )
+    set_title(figure, f"Least share of a combination of two perceived attributes: {written}")
     return figure
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figures.fairness import cell_shares
+from figures.fairness import cell_heat, cell_shares
 from probe.io.artifacts import read_table
 
 
@@ -31,3 +31,14 @@ def test_cells_of_which_nothing_is_claimed_are_hollow(cells):
 def test_a_harmed_cell_is_starred(cells):
     marks = [[text.get_text() for text in axes.texts] for axes in cell_shares(cells).axes]
     assert marks == [[], ["*"]]
+
+
+def test_the_heat_map_has_the_shares_of_two_attributes_and_frames_the_worst(cells):
+    base, corrected = cell_heat(cells).axes
+    for axes, side in ((base, "base"), (corrected, "moesd")):
+        rows = cells[(cells["side"] == side) & (cells["cell"].str.count(", ") == 1)]
+        drawn = np.asarray(axes.collections[0].get_array()).reshape(2, 2)[::-1]
+        np.testing.assert_allclose(drawn.ravel(), rows["share"] / rows["fair"])
+        [frame] = [mark for mark in axes.patches if not mark.get_fill()]
+        at = int(frame.get_x()), 1 - int(frame.get_y())
+        assert rows["share"].iloc[2 * at[1] + at[0]] == rows["share"].min()
