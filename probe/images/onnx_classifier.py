@@ -72,7 +72,12 @@ def onnx_files(name: str | Path) -> list[tuple[Path, Path]]:
     if str(name) != PACKAGE:
         if not (path := Path(name).expanduser()).is_file():
             raise ModelError(f"there is no file {path}; name an .onnx file, or `{PACKAGE}`")
-        return [(path, path.with_suffix(".toml"))]
+        if not (described := path.with_suffix(".toml")).is_file():
+            raise ModelError(
+                f"{path} has no description beside it; write {described}: attribute, classes, "
+                "size, white, mean, std (docs/faces.md)"
+            )
+        return [(path, described)]
     if (spec := find_spec(PACKAGE.replace("-", "_"))) is None or not spec.origin:
         raise ModelError(
             f"the package {PACKAGE} is not installed; its weights are all that is used of it: "

