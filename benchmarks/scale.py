@@ -4,8 +4,11 @@
 
 - ``driver_pieces_per_second``: how many pieces one driver gives out to workers that do nothing; by
   the clock, by a second of its processor (which needs no idle machine), and its peak memory in MB.
+- ``start_seconds``: until the workers have started and imported what they need. They do this once
+  for each command.
 - ``speedup_workers``: two workers of one core against one, from the first result to the last.
-- ``overhead``: a whole job with two workers against this process with two threads.
+- ``overhead``: a whole job with two workers that have started against this process with two
+  threads; ``"all"`` is of the three jobs with the start.
 
 The machine must be idle, with two cores for the workers: ``load`` says how busy it was.
 """
@@ -32,6 +35,7 @@ from probe.images.reading import ImageBytes
 from probe.io.executors import RayExecutor
 from probe.run.config import Config
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.labelling import open_models
 from probe.run.folder import Run
 from probe.text.embeddings import EmbeddingStore
 from probe.text.prompts import PromptSet
@@ -39,6 +43,15 @@ from probe.text.prompts import PromptSet
 
 def do_nothing() -> Callable[[Any], Any]:
     """Open nothing."""
+    return lambda piece: piece
+
+
+def open_all(run: Run) -> Callable[[Any], Any]:
+    """Open every model once."""
+    run.load_encoder()
+    run.load_pipeline()
+    evaluators.load_classifier(run)
+    evaluators.load_clip(run)
     return lambda piece: piece
 
 
@@ -97,7 +110,7 @@ def label(run: Run, folder: Path, n: int) -> None:
     """Look at n images, in pieces of 25, each at its own."""
     names = read_metadata(folder / "images")["file_name"].tolist()
     contents = [ImageBytes.read(folder / "images" / name) for name in names]
-    opener = partial(evaluators.open_models, run.lexicon, evaluators.seen_by(run))
+    opener = partial(open_models, run.lexicon, evaluators.seen_by(run), False)
     prompts = ["a photo of a nurse"] * 25
     pieces = ((at, (contents[at : at + 25], prompts)) for at in range(0, n, 25))
     if run.distribute is None:
@@ -141,23 +154,39 @@ def main(
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
         click.echo(f"{n:,}: {found['driver_pieces_per_second'][n]}", err=True)
+    two.executor.close()
     run = Run(Path(), Config("tinytown"))
     jobs = {"embed": (embed, n_prompts), "generate": (draw, n_images), "label": (label, n_images)}
     jobs = {} if driver_only else jobs
     found |= {"speedup_workers": {}, "overhead": {}}
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
-        for job, (work, n) in jobs.items():
-            rates, seconds = [], []
-            for executor in (one, two, None):
-                folder = here / f"{job}-{len(seconds)}" if job != "label" else here / "generate-2"
+        seconds: dict[Any, dict[str, float]] = {}
+        rates: dict[Any, dict[str, float]] = {}
+        for executor in (one, two, None) if jobs else ():
+            n_workers = executor.executor.n_workers if executor else 0
+            given = replace(run, executor=executor)
+            seconds[n_workers], rates[n_workers] = {}, {}
+            if executor is not None:
                 begun = time.perf_counter()
-                work(replace(run, executor=executor), folder, n)
-                seconds.append(time.perf_counter() - begun)
+                for _ in given.distribute(open_all, ((number, None) for number in range(8))):
+                    pass
+                seconds[n_workers]["start"] = time.perf_counter() - begun
+            for job, (work, n) in jobs.items():
+                begun = time.perf_counter()
+                work(given, here / str(n_workers), n)
+                seconds[n_workers][job] = time.perf_counter() - begun
                 if executor is not None:
-                    rates.append(executor.rate)
-            found["speedup_workers"][job] = round(rates[1] / rates[0], 2)
-            found["overhead"][job] = round(seconds[1] / seconds[2] - 1, 3)
+                    rates[n_workers][job] = executor.rate
+            if executor is not None:
+                executor.executor.close()
+        for job in jobs:
+            found["speedup_workers"][job] = round(rates[2][job] / rates[1][job], 2)
+            found["overhead"][job] = round(seconds[2][job] / seconds[0][job] - 1, 3)
+        if jobs:
+            together = sum(seconds[2].values()) / sum(seconds[0].values())
+            found["overhead"]["all"] = round(together - 1, 3)
+            found["start_seconds"] = {n: round(seconds[n]["start"], 1) for n in (1, 2)}
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(str, found.items())))
 
 

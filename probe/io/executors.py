@@ -4,8 +4,10 @@ Pieces and results travel as bytes, and only the driver (the process that has th
 workers need no shared file system.
 """
 
+import gc
 import logging
 import os
+import pickle
 import signal
 import socket
 import threading
@@ -45,8 +47,10 @@ class RayExecutor:
 
     ``address`` is that of a cluster, ``"HOST:PORT"``, or ``"auto"`` for the one on this machine.
     Without it, Ray is started here and ends with this process. Each worker opens the models of a
-    job once. ``gpus_per_worker`` is a part of one, or a whole number. The pieces of a worker that
-    ends, with its node or alone, go to the others and to a new one, at most 3 times each.
+    job once, and keeps them until a different job. Workers end with `close` or this process; those
+    with a GPU, whose memory others may need, with their job. ``gpus_per_worker`` is a part of one,
+    or a whole number. The pieces of a worker that ends, with its node or alone, go to the
+    others and to a new one, at most 3 times each.
     """
 
     def __init__(
@@ -94,21 +98,32 @@ class RayExecutor:
         needs = {"num_cpus": 1, "num_gpus": n_each if kind == "GPU" else 0}
         self._ray, self._actor = ray, ray.remote(**needs)(_Worker)
         self._n_threads = max(1, n_cores // self.n_workers) if address is None else 1
+        self._workers: list[Any] = []
+        self._is_kept = kind == "CPU"
+
+    def close(self) -> None:
+        """End the workers; a later job starts new ones."""
+        while self._workers:
+            with suppress(Exception):  # Ray may have ended before
+                self._ray.kill(self._workers.pop())
 
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
-        """Yield keys and results; however this ends, by Ctrl-C too, the workers end with it.
+        """Yield keys and results; if this ends early, by Ctrl-C too, the workers end with it.
 
         A worker gets pieces once it has started: where the nodes that are left have no place for
         it, Ray's own restart, or its `ActorPool`, would keep its pieces for ever.
         """
-        told, to_do = self._ray.put((job, self._n_threads)), iter(pieces)
+        told, to_do = self._ray.put(self._ray.cloudpickle.dumps(job)), iter(pieces)
         again: list[tuple[Any, int]] = []  # pieces whose worker has ended, and how many have
         given: dict[Any, tuple[Any, Any, int]] = {}  # by reference to the result
-        workers: list[Any] = []
+        workers, is_over = self._workers, False
 
-        def start(n_ended: int) -> None:
-            workers.append(worker := self._actor.remote(told))
-            given[worker.start.remote()] = worker, None, n_ended
+        def start(worker: Any, n_ended: int) -> None:
+            given[worker.begin.remote(told)] = worker, None, n_ended
+
+        def add(n_ended: int) -> None:
+            workers.append(self._actor.remote(self._n_threads))
+            start(workers[-1], n_ended)
 
         def give(worker: Any) -> None:
             piece, n_ended = again.pop() if again else (next(to_do, None), 0)
@@ -116,8 +131,10 @@ class RayExecutor:
                 given[worker.run.remote(*piece)] = worker, piece, n_ended
 
         try:
-            for _ in range(self.n_workers):
-                start(0)
+            for worker in workers:
+                start(worker, 0)
+            for _ in range(self.n_workers - len(workers)):
+                add(0)
             is_begun = False
             while not is_begun or again or any(piece for _, piece, _ in given.values()):
                 (done, *_), _ = self._ray.wait(list(given))
@@ -134,7 +151,7 @@ class RayExecutor:
                     if worker in workers:
                         workers.remove(worker)
                         self._ray.kill(worker)
-                        start(n_ended + 1 if piece is None else 0)
+                        add(n_ended + 1 if piece is None else 0)
                     continue
                 is_begun = True
                 for _ in range(_AT_ONCE if piece is None else 1):
@@ -143,21 +160,25 @@ class RayExecutor:
                     if isinstance(found[1], ProbeError):
                         raise found[1]
                     yield found
+            is_over = True
         finally:
-            for worker in workers:
-                with suppress(Exception):  # Ray may have ended before
-                    self._ray.kill(worker)
+            if not (is_over and self._is_kept):
+                self.close()
 
 
 class _Worker:
-    """An actor, which opens the models of its job with its first piece."""
+    """An actor, which opens the models of each job with its first piece."""
 
-    def __init__(self, told: tuple[Job, int]) -> None:
-        self._job, self._n_threads = told
+    def __init__(self, n_threads: int) -> None:
+        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # tokenizers reads it when it starts
+        self._n_threads, self._job = n_threads, b""
         self._work: Callable[[Any], Any] | None = None
 
-    def start(self) -> None:
-        """Say that the worker has started."""
+    def begin(self, job: bytes) -> None:
+        """Take a job; close the models of the last one unless it is the same."""
+        if job != self._job:
+            self._job, self._work = job, None
+            gc.collect()
 
     def run(self, key: Any, piece: Any) -> tuple[Any, Any]:
         """Return the key with the result of a piece, or with the error to show the user."""
@@ -165,7 +186,8 @@ class _Worker:
 
         torch.set_num_threads(self._n_threads)
         try:
-            self._work = self._work or self._job()
+            if self._work is None:
+                self._work = pickle.loads(self._job)()
             return key, self._work(piece)
         except ProbeError as error:
             return key, error

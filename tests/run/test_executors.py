@@ -100,7 +100,7 @@ def finish(folder, executor, drawing):
 def test_pieces_in_any_order_make_equal_files(
     started_again, finished_run, contents, drawing, monkeypatch, seed
 ):
-    monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
+    monkeypatch.setattr("probe.run.evaluation.labelling._PIECE", 30)
     executor = Elsewhere(seed)
     finish(started_again, executor, drawing)
     assert made(contents, started_again) == made(contents, finished_run)
@@ -220,7 +220,7 @@ def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     tmp_path,
     n_workers,
 ):
-    monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
+    monkeypatch.setattr("probe.run.evaluation.labelling._PIECE", 30)
     address, end_node = cluster
     executor = Mortal(tmp_path, address, n_workers, end_node if n_workers == 2 else None)
     finish(started_again, executor, drawing)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,21 @@ def pad_ids(
     prompts = [start + prompt for prompt in prepared(prompts, lowercase=lowercase)]
     if not prompts:
         return torch.empty(0, max_tokens, dtype=torch.int64)
-    if n_cut := _count_too_long(tokenizer, prompts, max_tokens):
-        _logger.warning(
-            "%d of %d prompts are longer than the %d tokens of %s and were cut off",
-            *(n_cut, len(prompts), max_tokens, id),
-        )
-    ids: torch.Tensor = tokenizer(
+    encoded = tokenizer(
         prompts,
         padding="max_length",
         max_length=max_tokens,
         truncation=True,
+        return_attention_mask=True,
         return_tensors="pt",
-    ).input_ids
+    )
+    is_full = encoded.attention_mask.bool().all(dim=1).tolist()
+    if n_cut := _count_too_long(tokenizer, list(compress(prompts, is_full)), max_tokens):
+        _logger.warning(
+            "%d of %d prompts are longer than the %d tokens of %s and were cut off",
+            *(n_cut, len(prompts), max_tokens, id),
+        )
+    ids: torch.Tensor = encoded.input_ids
     return ids
 
 
@@ -75,9 +79,7 @@ def rows_together(n_tokens: int) -> int:
     return max(1, 1024 * 77**2 // max(1, n_tokens) ** 2)
 
 
-def _count_too_long(tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> int:
-    # No token is shorter than a byte.
-    doubtful = [prompt for prompt in prompts if len(prompt.encode()) + 2 > max_tokens]
+def _count_too_long(tokenizer: Any, doubtful: list[str], max_tokens: int) -> int:
     if not doubtful:
         return 0
     return sum(len(row) > max_tokens for row in tokenizer(doubtful, verbose=False).input_ids)
