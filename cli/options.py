@@ -92,6 +92,11 @@ EXECUTOR: dict[str, dict[str, Any]] = {
         "type": click.FloatRange(0, min_open=True),
         "help": "GPUs of each worker, with --device cuda; 0.5 puts two on a GPU.  [default: 1]",
     },
+    "shared": {
+        "is_flag": True,
+        "default": None,
+        "help": "Workers have RUN and the images at the same paths, and read and write them.",
+    },
 }
 execution_options = stacked(device_option, option_group(ADVANCED, **EXECUTOR))
 run_seed_option = click.option("--seed", type=SEED, help="Seed of the whole run, kept in it.")

@@ -86,10 +86,17 @@ def take_executor(options: dict[str, Any], device: str) -> Executor | None:
     if kind == "ray":
         from probe.io.executors import RayExecutor
 
-        address, workers, gpus = others
-        return RayExecutor(address=address, n_workers=workers, device=device, gpus_per_worker=gpus)
+        address, workers, gpus, is_shared = others
+        return RayExecutor(
+            address=address,
+            n_workers=workers,
+            device=device,
+            gpus_per_worker=gpus,
+            is_shared=bool(is_shared),
+        )
     if others != [None] * len(others):
-        raise click.UsageError("--address, --workers, --gpus-per-worker are for --executor ray")
+        *names, last = (f"--{name.replace('_', '-')}" for name in EXECUTOR if name != "executor")
+        raise click.UsageError(f"{', '.join(names)} and {last} are for --executor ray")
     return None
 
 

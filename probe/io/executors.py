@@ -13,6 +13,8 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from probe.errors import ModelError, OptionError, ProbeError, StageError
@@ -34,12 +36,23 @@ Results: TypeAlias = Generator[tuple[Key, Any], None, None]
 class Executor(Protocol):
     """Anything that works on the pieces of a job elsewhere."""
 
+    is_shared: bool
+    """Whether workers have the files of this process at the same paths; they write results then."""
+
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
         """Yield the key and the result of each piece, once, in the order in which they are done."""
 
 
-Distribute: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Results[Any]]
-"""Yields keys and results of pieces with keys, from workers that open models with a function."""
+@dataclass(frozen=True)
+class Distribute:
+    """Lets workers open models with a function, and yields keys and results of keyed pieces."""
+
+    run: Callable[[Callable[[Any], Any], Iterable[Any]], Results[Any]]
+    is_shared: bool = False
+
+    def __call__(self, opener: Callable[[Any], Any], pieces: Iterable[Any]) -> Results[Any]:
+        """Yield the keys and the results of pieces, in any order."""
+        return self.run(opener, pieces)
 
 
 class RayExecutor:
@@ -49,8 +62,9 @@ class RayExecutor:
     Without it, Ray is started here and ends with this process. Each worker opens the models of a
     job once, and keeps them until a different job. Workers end with `close` or this process; those
     with a GPU, whose memory others may need, with their job. ``gpus_per_worker`` is a part of one,
-    or a whole number. The pieces of a worker that ends, with its node or alone, go to the
-    others and to a new one, at most 3 times each.
+    or a whole number. The pieces of a worker that ends, with its node or alone, go to the others
+    and to a new one, at most 3 times each. ``is_shared`` says that they have the files of this
+    process at the same paths, so that they read images and write results themselves.
     """
 
     def __init__(
@@ -60,6 +74,7 @@ class RayExecutor:
         n_workers: int | None = None,
         device: str = "cpu",
         gpus_per_worker: float | None = None,
+        is_shared: bool = False,
     ) -> None:
         import torch
 
@@ -99,6 +114,7 @@ class RayExecutor:
         self._ray, self._actor = ray, ray.remote(**needs)(_Worker)
         self._n_threads = max(1, n_cores // self.n_workers) if address is None else 1
         self._workers: list[Any] = []
+        self.is_shared = is_shared
         self._is_kept = kind == "CPU"
 
     def close(self) -> None:
@@ -199,6 +215,15 @@ def refuse_other(what: str, found: str, wanted: str) -> None:
         raise ModelError(
             f"the worker on {socket.gethostname()} has {what} with the weights {found}, but this "
             f"process has {wanted}; install the same weights there, or name a hub id"
+        )
+
+
+def check_shared(folder: Path) -> None:
+    """Refuse a worker that lacks a folder in which it is to write."""
+    if not folder.is_dir():
+        raise StageError(
+            f"the worker on {socket.gethostname()} has no folder {folder}; needed one file system "
+            "for all workers: leave --shared out"
         )
 
 

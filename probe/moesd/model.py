@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _UNET_FILE = "unet_experts.safetensors"
+_AnyExperts = TypeVar("_AnyExperts", Experts, UNetExperts)
 _UNET_SETTINGS = ("sites", "width", "n_experts", "style")
 _GATE_SETTINGS = (
     "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "has_list",
@@ -208,14 +209,14 @@ class MoESD(Correction):
             arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
             shape = {name: config[name] for name in ("n_features", "width", "style")}
             attributes = tuple(map(Attribute.from_json, config["attributes"]))
-            with torch.device("meta"):  # of whatever size; only what the files hold is allocated
-                experts = Experts(**shape, names=expert_names(attributes))
-            _fill(experts, folder / "experts.safetensors", kind="experts")
+            shape["names"] = expert_names(attributes)
+            path = folder / "experts.safetensors"
+            experts = _read_experts(Experts, shape, path, kind="experts")
             unet_experts = None
             if (settings := config["unet"]) is not None:
-                with torch.device("meta"):
-                    unet_experts = UNetExperts(**{name: settings[name] for name in _UNET_SETTINGS})
-                _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
+                shape = {name: settings[name] for name in _UNET_SETTINGS}
+                path = folder / _UNET_FILE
+                unet_experts = _read_experts(UNetExperts, shape, path, kind="unet-experts")
             for module in filter(None, (experts, unet_experts)):
                 module.to(encoder.device).eval().requires_grad_(False)
             vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
@@ -277,23 +278,29 @@ def _arrays(experts: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
     return {name: w.detach().cpu().numpy() for name, w in experts.state_dict().items()}
 
 
-def _fill(experts: Experts | UNetExperts, path: Path, *, kind: str) -> None:
-    """Load weights into experts of the configuration beside the file."""
+def _read_experts(
+    cls: type[_AnyExperts], shape: Mapping[str, Any], path: Path, *, kind: str
+) -> _AnyExperts:
+    """Read experts; whatever their shape says, only what the file holds is allocated."""
     weights, _ = read_tensors(path, kind=kind)
     found = "adapter" if any(name.endswith("norm.weight") for name in weights) else "lora"
     config = path.parent / "config.json"
-    if found != experts.style:
+    if found != shape["style"]:
         raise ArtifactError(
-            f"{path} holds experts of style {found!r} but {config} says {experts.style!r}; the two "
-            "are not from one training: train it again"
+            f"{path} holds experts of style {found!r} but {config} says {shape['style']!r}; the "
+            "two are not from one training: train it again"
         )
+    misfit = f"{path} does not fit {config} (width {shape['width']}); train it again"
+    if len(shape.get("names", shape.get("sites", ()))) > len(weights):
+        raise ArtifactError(misfit)
+    with torch.device("meta"):
+        experts = cls(**shape)
     try:
         held = {name: torch.from_numpy(w) for name, w in weights.items()}
         experts.load_state_dict(held, assign=True)
     except RuntimeError as error:
-        raise ArtifactError(
-            f"{path} does not fit {config} (width {experts.width}); train it again"
-        ) from error
+        raise ArtifactError(misfit) from error
+    return experts
 
 
 def _column(class_name: str) -> str:

@@ -55,8 +55,11 @@ class Run:
             return None
         # Without what was found here: a worker has its own files.
         named = replace(self, progress=None, functions={}, classifiers={}, executor=None)
-        return lambda opener, pieces: executor.map(
-            partial(_open_on_worker, opener, named, self.revision), pieces
+        return Distribute(
+            lambda opener, pieces: executor.map(
+                partial(_open_on_worker, opener, named, self.revision), pieces
+            ),
+            executor.is_shared,
         )
 
     def path(self, name: str) -> Path:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
-from probe.io.executors import Distribute
+from probe.io.executors import Distribute, check_shared
 from probe.io.files import remove_orphans
 from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.io.progress import Progress
@@ -126,12 +127,15 @@ class EmbeddingStore:
                     for at, chunk in chunks.items()
                 )
             else:
-                encoded = distribute(_open_encoder, chunks.items())
+                writer = partial(_open_writer, self.folder.absolute(), provenance)
+                opener: Any = writer if distribute.is_shared else _open_encoder
+                encoded = distribute(opener, chunks.items())
             done = 0
             with closing(encoded):
                 for at, vectors in encoded:
-                    self._write(encoder, chunks[at], vectors, provenance)
-                    done += len(vectors)
+                    if vectors is not None:
+                        self._write(encoder, chunks[at], vectors, provenance)
+                    done += len(chunks[at])
                     if progress is not None:
                         progress(done, len(todo))
             if not self._is_made(keys, provenance):
@@ -202,6 +206,18 @@ class EmbeddingStore:
 def _open_encoder(models: Any) -> Callable[[list[str]], Float32]:
     encoder: TextEncoder = models.load_encoder()
     return encoder.embed
+
+
+def _open_writer(folder: Path, provenance: Provenance, models: Any) -> Callable[[list[str]], None]:
+    """Open the encoder on a worker that writes the vectors itself."""
+    encoder: TextEncoder = models.load_encoder()
+
+    def embed(chunk: list[str]) -> None:
+        vectors = encoder.embed(chunk)
+        check_shared(folder)
+        EmbeddingStore(folder)._write(encoder, chunk, vectors, provenance)
+
+    return embed
 
 
 def _row_keys(prompts: Iterable[str], made_by: str) -> Keys:

@@ -27,8 +27,9 @@ MADE = ("embeddings", "images", "evaluation")
 class Elsewhere:
     """Works on pieces as another process would: pickled, in any order, with models of its own."""
 
-    def __init__(self, seed=0):
-        self.order, self.n_pieces = random.Random(seed), Counter()
+    def __init__(self, seed=0, *, is_shared=False):
+        self.order, self.n_pieces, self.is_shared = random.Random(seed), Counter(), is_shared
+        self.results = []
 
     def map(self, job, pieces):
         work = pickle.loads(pickle.dumps(job))()
@@ -36,7 +37,9 @@ class Elsewhere:
         self.order.shuffle(pieces)
         self.n_pieces[name_of(job)] += len(pieces)
         for key, piece in pieces:
-            yield key, pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(piece)))))
+            found = pickle.dumps(work(pickle.loads(pickle.dumps(piece))))
+            self.results.append((name_of(job), len(found)))
+            yield key, pickle.loads(found)
 
 
 class Mortal(RayExecutor):
@@ -96,16 +99,19 @@ def finish(folder, executor, drawing):
     Experiment.open(folder, executor=executor).run(*drawing)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("is_shared", [False, True])
 def test_pieces_in_any_order_make_equal_files(
-    started_again, finished_run, contents, drawing, monkeypatch, seed
+    started_again, finished_run, contents, drawing, monkeypatch, is_shared
 ):
     monkeypatch.setattr("probe.run.evaluation.labelling._PIECE", 30)
-    executor = Elsewhere(seed)
+    executor = Elsewhere(is_shared, is_shared=is_shared)
     finish(started_again, executor, drawing)
     assert made(contents, started_again) == made(contents, finished_run)
-    assert executor.n_pieces["_open_encoder"] == 1
-    assert min(executor.n_pieces[name] for name in ("open_drawing", "open_models")) > 2
+    embed, draw = ("_open_writer",) * 2 if is_shared else ("_open_encoder", "open_drawing")
+    assert executor.n_pieces[embed] >= 1
+    assert min(executor.n_pieces[name] for name in (draw, "open_models")) > 2
+    # Only labels come back where workers write the states and the images.
+    assert (max(n for name, n in executor.results if name != "open_models") < 100) == is_shared
 
 
 @pytest.mark.slow
@@ -116,8 +122,9 @@ def test_methods_and_variants_of_a_sweep_are_made_elsewhere_alike(finished_run, 
         methods = ("moesd-recommended", "moesd-paper", *METHODS)
         Experiment.open(run, executor=executor).compare(*methods)
         run_sweep(run, {"train.width": (2,)}, executor=executor)
-        found.append({name: data for name, data in contents(run).items() if ".png" in name})
-    assert executor.n_pieces["open_drawing"] > len(methods)
+        made = (".png", "labels.parquet", "features.safetensors")
+        found.append({name: data for name, data in contents(run).items() if name.endswith(made)})
+    assert min(executor.n_pieces[name] for name in ("open_drawing", "open_models")) > len(methods)
     assert found[0] == found[1]
 
 
@@ -155,8 +162,9 @@ def audited(finished_run, tmp_path, monkeypatch):
     return label
 
 
-def test_audited_images_in_any_order_make_an_equal_table(audited):
-    executor = Elsewhere()
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_audited_images_in_any_order_make_an_equal_table(audited, is_shared):
+    executor = Elsewhere(is_shared=is_shared)
     here, there = audited(None), audited(executor)
     assert len(here["notes"]) == 2
     assert executor.n_pieces.total() > 2
@@ -179,6 +187,7 @@ def test_without_ray_one_line_says_what_to_install(finished_run, refusal, monkey
 
 def test_options_of_ray_need_ray(finished_run, refusal):
     assert "--executor ray" in refusal("generate", finished_run, "--workers", 2, code=2)
+    assert "and --shared are for" in refusal("embed", finished_run, "--shared", code=2)
     line = refusal("audit", "--labels", finished_run / "config.toml", "--executor", "ray", code=2)
     assert "--executor needs --images or --sequential" in line
     for options in (("--gpus-per-worker", 2), ("--gpus-per-worker", 1.5, "--device", "cuda")):
@@ -229,6 +238,41 @@ def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     np.testing.assert_equal(audited(executor), audited(None))
     assert len(set(executor.keys)) == len(executor.keys)
     assert len(list(tmp_path.glob("*-ended"))) >= 2
+
+
+def process_of(_):
+    return lambda piece: os.getpid()
+
+
+def opened_once():
+    """Open "models", and say for each piece which process has them and how often it was asked."""
+    asked = Counter()
+
+    def ask(piece):
+        asked[piece] += 1
+        return os.getpid(), asked[piece], os.environ["RAYON_NUM_THREADS"]
+
+    return ask
+
+
+@pytest.mark.slow
+def test_workers_keep_their_models_for_the_next_job_and_end_with_one_that_is_stopped(cluster):
+    executor = RayExecutor(address=cluster[0], n_workers=1)
+
+    def work(job):
+        ((_, found),) = executor.map(job, [("key", "piece")])
+        return found
+
+    first, again, other = work(opened_once), work(opened_once), work(partial(process_of, 0))
+    assert first[1:] == (1, "1")
+    assert again == (first[0], 2, "1")
+    assert other == first[0]
+    assert work(opened_once) == first
+    results = executor.map(opened_once, [(0, "piece"), (1, "piece")])
+    next(results)
+    results.close()
+    assert work(opened_once)[0] != first[0]
+    executor.close()
 
 
 @pytest.mark.slow

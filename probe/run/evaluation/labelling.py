@@ -118,8 +118,9 @@ def look_at(
     if run.distribute is None:
         here = *open_here(), run.lexicon, is_embedded
         return ((number, _see(*here, *piece)) for number, piece in pieces)
-    read = ((n, ([ImageBytes.read(file) for file in files], of)) for n, (files, of) in pieces)
-    return run.distribute(partial(open_models, run.lexicon, seen_by(run), is_embedded), read)
+    is_shared = run.distribute.is_shared
+    sent = ((n, (ImageBytes.read_all(files, is_shared), of)) for n, (files, of) in pieces)
+    return run.distribute(partial(open_models, run.lexicon, seen_by(run), is_embedded), sent)
 
 
 def look_in_order(
