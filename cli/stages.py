@@ -13,7 +13,6 @@ from cli.options import (
     FILE,
     Command,
     SettingsCommand,
-    device_option,
     execution_options,
     full_option,
     json_option,
@@ -140,13 +139,14 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
         *("neutral_band", "gate_reads", "gate_list", "false_alarm"),
     ),
 )
-@device_option
+@execution_options
 @json_option
 def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     """Train gate, token and experts that correct RUN's model.
 
     Several processes share the batches of a step: torchrun --nproc-per-node 2 $(which moesd-probe)
-    train RUN --accumulate 2.
+    train RUN --accumulate 2, or, where all nodes have RUN at one path, train RUN --accumulate 2
+    --executor ray --workers 2.
     """
     _do_stage("train", run, own_device(device), as_json, settings)
 

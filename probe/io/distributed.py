@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from probe.errors import OptionError
+
 if TYPE_CHECKING:
     import torch
 
@@ -38,6 +40,15 @@ def own_device(device: str) -> str:
     """
     shares = world_size() > 1 and device == "cuda"
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if shares else device
+
+
+def check_batches(accumulate: int, n_processes: int) -> None:
+    """Refuse batches of a step that cannot be shared out evenly."""
+    if accumulate % n_processes:
+        raise OptionError(
+            f"accumulate is {accumulate} but {n_processes} processes share the batches of a step; "
+            f"set it to a multiple of {n_processes}"
+        )
 
 
 def barrier() -> None:

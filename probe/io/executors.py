@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import pickle
+import shutil
 import signal
 import socket
 import threading
@@ -26,6 +27,7 @@ MISSING = "--executor ray needs Ray: pip install 'moesd-probe[ray]'"
 
 _AT_ONCE = 2  # pieces that a worker has: one that it works on, and the next one
 _RETRIES = 3  # of a piece whose worker has ended
+_PATIENCE = 24 * 3600  # seconds: the first process may make training images for hours
 
 
 Job: TypeAlias = Callable[[], Callable[[Any], Any]]
@@ -39,8 +41,13 @@ class Executor(Protocol):
     is_shared: bool
     """Whether workers have the files of this process at the same paths; they write results then."""
 
+    n_workers: int
+
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
         """Yield the key and the result of each piece, once, in the order in which they are done."""
+
+    def launch(self, work: Callable[[], None], storage: Path) -> None:
+        """Run a function in a process a worker, which share a training."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +123,58 @@ class RayExecutor:
         self._workers: list[Any] = []
         self.is_shared = is_shared
         self._is_kept = kind == "CPU"
+        self._resources = {"CPU": 1.0, **({"GPU": n_each} if kind == "GPU" else {})}
 
     def close(self) -> None:
         """End the workers; a later job starts new ones."""
         while self._workers:
             with suppress(Exception):  # Ray may have ended before
                 self._ray.kill(self._workers.pop())
+
+    def launch(self, work: Callable[[], None], storage: Path) -> None:
+        """Run a function in a process a worker, by Ray's TorchTrainer, as torchrun would.
+
+        If a process ends, or the function fails in one, all start again, at most 3 times: the
+        function resumes from a checkpoint of its own. ``storage`` is a folder that all nodes have,
+        for files of Ray, which are removed.
+        """
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        self.close()
+        has_gpu, failed = "GPU" in self._resources, list[Exception]()
+        trainer = TorchTrainer(
+            work,
+            torch_config=TorchConfig("nccl" if has_gpu else "gloo", timeout_s=_PATIENCE),
+            scaling_config=ScalingConfig(
+                num_workers=self.n_workers, use_gpu=has_gpu, resources_per_worker=self._resources
+            ),
+            run_config=RunConfig(
+                storage_path=str(storage), failure_config=FailureConfig(max_failures=_RETRIES)
+            ),
+        )
+
+        def fit() -> None:
+            try:
+                trainer.fit()
+            except Exception as error:
+                failed.append(error)
+
+        # In the main thread, Ray would take Ctrl-C for itself.
+        thread = threading.Thread(target=fit, daemon=True)
+        thread.start()
+        try:
+            thread.join()
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+        for error in failed:
+            found = getattr(error, "worker_failures", {}).values()
+            ours = (getattr(of, "_base_exc", of) for of in found)
+            other = StageError(
+                f"the processes of Ray cannot train ({_reason(error)}); needed memory for each and "
+                "RUN at the same path: run the command again to resume"
+            )
+            raise next((of for of in ours if isinstance(of, ProbeError)), other) from error
 
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
         """Yield keys and results; if this ends early, by Ctrl-C too, the workers end with it.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from probe.errors import DataError, MemoryLimitError, OptionError
+from probe.errors import DataError, MemoryLimitError
 from probe.images.memory import is_memory_error
 from probe.io import distributed
 from probe.io.progress import Progress
@@ -60,11 +60,7 @@ class Loop:
         self._weights, self._config, self._n_steps = dict(weights), config, n_steps
         self._checkpoint, self._progress = checkpoint, progress
         self._done = self._phase = 0
-        if config.accumulate % (n := distributed.world_size()):
-            raise OptionError(
-                f"accumulate is {config.accumulate} but {n} processes share the batches of a step; "
-                f"set it to a multiple of {n}"
-            )
+        distributed.check_batches(config.accumulate, distributed.world_size())
         self._resumed = checkpoint.read() if checkpoint is not None else None
         distributed.barrier()  # all must have read before the first process writes again
         if not distributed.is_first():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe.io.distributed import check_batches, own_device
 from probe.io.progress import NamedProgress
 from probe.run import pipeline
 from probe.run.compare.stage import CompareMethods
@@ -136,8 +138,23 @@ class Experiment:
         return self._do(STAGES["fit"], settings)
 
     def train(self, **settings: Any) -> Outcome:
-        """Train the correction; settings of `TrainConfig`. ``examples`` are copied into the run."""
-        return self._do(STAGES["train"], settings)
+        """Train the correction; settings of `TrainConfig`. ``examples`` are copied into the run.
+
+        With an executor, a process of each worker shares the batches of a step; the run folder must
+        be at the same path for all.
+        """
+        stage, executor = STAGES["train"], self._run.executor
+        if executor is None:
+            return self._do(stage, settings)
+        changed = self._changed(stage, settings)
+        require(changed, stage.name, stage.requires)
+        check_batches(changed.config.train.accumulate, executor.n_workers)
+        if (why := stage.stale(changed)) is None:
+            return self._do(stage, settings)
+        work = partial(_train, self.folder.absolute(), self._run.device, settings)
+        executor.launch(work, self.folder.absolute() / ".ray")
+        self._run = replace(self._run, config=Config.read(self.folder))
+        return replace(self._do(stage), was_made=True, why=why)
 
     def generate(self, **settings: Any) -> Outcome:
         """Make images with both models; settings of `GenerateConfig`."""
@@ -283,12 +300,16 @@ class Experiment:
 
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""
-        given = {stage.name: stage.imported(self._run, settings)} if settings else {}
-        changed = change_settings(self._run, given)
+        changed = self._changed(stage, settings)
         with locked(self.folder, is_shared=stage.name == "train"):
             require(changed, stage.name, stage.requires, needs_model=stage.needs_model)
             with self._kept(changed):
                 return bring_up_to_date(stage, self._run)
+
+    def _changed(self, stage: Stage, settings: Mapping[str, Any] | None) -> Run:
+        """Return the run with other settings of a stage, whose files are copied into the folder."""
+        given = {stage.name: stage.imported(self._run, settings)} if settings else {}
+        return change_settings(self._run, given)
 
     @contextmanager
     def _kept(self, changed: Run) -> Iterator[None]:
@@ -300,3 +321,8 @@ class Experiment:
         except Exception:
             self._run = before
             raise
+
+
+def _train(folder: Path, device: str, settings: Mapping[str, Any]) -> None:
+    """Train in one of several processes."""
+    Experiment.open(folder, device=own_device(device)).train(**settings)

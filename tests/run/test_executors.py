@@ -4,7 +4,10 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from dataclasses import asdict
 from functools import partial
@@ -238,6 +241,51 @@ def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     np.testing.assert_equal(audited(executor), audited(None))
     assert len(set(executor.keys)) == len(executor.keys)
     assert len(list(tmp_path.glob("*-ended"))) >= 2
+
+
+class Dying(RayExecutor):
+    """Processes of a training of which one ends, without a word, once there is a checkpoint."""
+
+    def launch(self, work, storage):
+        super().launch(partial(die_once, work, storage.parent), storage)
+
+
+def die_once(work, run):
+    ended, checkpoint = run / ".ended", run / "moesd/checkpoint.safetensors"
+
+    def end():
+        while not checkpoint.exists():
+            time.sleep(0.01)
+        ended.touch()
+        os._exit(1)
+
+    if os.environ["RANK"] == "1" and not ended.exists():
+        threading.Thread(target=end, daemon=True).start()
+    work()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # of Ray, in Ray
+def test_a_training_by_ray_ends_in_the_bytes_of_torchrun_although_a_process_is_lost(
+    cluster, finished_run, tmp_path
+):
+    settings = {"side": "both", "width": 4, "diffusion_steps": 60, "accumulate": 2}
+    launched, by_ray = (shutil.copytree(finished_run, tmp_path / of) for of in ("launched", "ray"))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    (tmp_path / "train.py").write_text("from cli.main import main; main()")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += [str(tmp_path / "train.py"), "train", str(launched), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    executor = Dying(address=cluster[0], n_workers=2)
+    assert Experiment.open(by_ray, executor=executor).train(**settings).was_made
+    assert (by_ray / ".ended").exists()
+    assert not (by_ray / ".ray").exists()
+    for file in sorted(path.name for path in (launched / "moesd").iterdir() if path.is_file()):
+        assert (by_ray / "moesd" / file).read_bytes() == (launched / "moesd" / file).read_bytes()
+    assert not Experiment.open(by_ray, executor=executor).train().was_made
+    with pytest.raises(OptionError, match="a multiple of 2"):
+        Experiment.open(by_ray, executor=executor).train(accumulate=3)
 
 
 def process_of(_):
