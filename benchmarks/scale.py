@@ -35,7 +35,6 @@ from probe.images.reading import ImageBytes
 from probe.io.executors import RayExecutor
 from probe.run.config import Config
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.labelling import open_models
 from probe.run.folder import Run
 from probe.text.embeddings import EmbeddingStore
 from probe.text.prompts import PromptSet
@@ -110,7 +109,7 @@ def label(run: Run, folder: Path, n: int) -> None:
     """Look at n images, in pieces of 25, each at its own."""
     names = read_metadata(folder / "images")["file_name"].tolist()
     contents = [ImageBytes.read(folder / "images" / name) for name in names]
-    opener = partial(open_models, run.lexicon, evaluators.seen_by(run), False)
+    opener = partial(evaluators.open_models, run.lexicon, evaluators.seen_by(run))
     prompts = ["a photo of a nurse"] * 25
     pieces = ((at, (contents[at : at + 25], prompts)) for at in range(0, n, 25))
     if run.distribute is None:

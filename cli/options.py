@@ -95,7 +95,7 @@ EXECUTOR: dict[str, dict[str, Any]] = {
     "shared": {
         "is_flag": True,
         "default": None,
-        "help": "Workers have RUN and the images at the same paths, and read and write them.",
+        "help": "Workers have RUN at the same path, and write its states and images themselves.",
     },
 }
 execution_options = stacked(device_option, option_group(ADVANCED, **EXECUTOR))

@@ -86,17 +86,10 @@ def take_executor(options: dict[str, Any], device: str) -> Executor | None:
     if kind == "ray":
         from probe.io.executors import RayExecutor
 
-        address, workers, gpus, is_shared = others
-        return RayExecutor(
-            address=address,
-            n_workers=workers,
-            device=device,
-            gpus_per_worker=gpus,
-            is_shared=bool(is_shared),
-        )
+        names = ("address", "n_workers", "gpus_per_worker", "is_shared")
+        return RayExecutor(device=device, **dict(zip(names, others, strict=True)))
     if others != [None] * len(others):
-        *names, last = (f"--{name.replace('_', '-')}" for name in EXECUTOR if name != "executor")
-        raise click.UsageError(f"{', '.join(names)} and {last} are for --executor ray")
+        raise click.UsageError("options of workers (--workers, --shared, ...) need --executor ray")
     return None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from probe.stats.notation import counted
 
 if TYPE_CHECKING:
     from probe.images.faces.face import FaceDetector
-
-Pieces = Iterable[tuple[int, tuple[list[Path], list[str]]]]
-"""Files, and the names that a folder has for them, by the position of the first."""
 
 _N_PROBLEMS = 3
 
@@ -66,14 +63,7 @@ def label_folder(
     distribute = None
     if executor is not None:
         job = partial(labeller.open_on_worker, labeller.revision())
-
-        def distribute(pieces: Pieces) -> Results[int]:
-            sent = (
-                (start, (ImageBytes.read_all(files, executor.is_shared), names))
-                for start, (files, names) in pieces
-            )
-            return executor.map(job, sent)
-
+        distribute = partial(executor.map, job)
     return label_images(
         find_images(folder, selection),
         opened,
@@ -96,7 +86,7 @@ def label_images(
     batch_size: int = 128,
     renamed: Mapping[str, str] = MappingProxyType({}),
     progress: NamedProgress | None = None,
-    distribute: Callable[[Pieces], Results[int]] | None = None,
+    distribute: Callable[[Any], Results[int]] | None = None,
 ) -> LabelTable:
     """Label every image of a folder, or the face that is found in it.
 
@@ -174,7 +164,7 @@ def _seen(
     names: list[str],
     opened: Opened,
     batch_size: int,
-    distribute: Callable[[Pieces], Results[int]] | None,
+    distribute: Callable[[Any], Results[int]] | None,
 ) -> Iterator[Seen]:
     """Look at pieces of a folder, in any order; positions are those in the folder."""
     pieces = (
@@ -184,7 +174,10 @@ def _seen(
     if distribute is None:
         found = ((start, look(opened, piece)) for start, piece in pieces)
     else:
-        found = distribute(pieces)
+        found = distribute(
+            (start, ([ImageBytes.read(file) for file in files], of))
+            for start, (files, of) in pieces
+        )
     with closing(found):
         for start, (rows, tables, problems) in found:
             shifted = {start + row: problem for row, problem in problems.items()}

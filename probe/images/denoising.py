@@ -40,6 +40,7 @@ class Part(NamedTuple):
     given: Conditions
     seeds: list[int]
     keys: list[str]
+    files: list[str]
 
 
 class Drawing(NamedTuple):

@@ -28,8 +28,7 @@ from probe.images.models.model import ImageModel
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
 from probe.images.reading import open_file
 from probe.io.artifacts import atomic, hash_parts
-from probe.io.executors import Distribute, Results, check_shared
-from probe.io.files import remove_orphans
+from probe.io.executors import Distribute, Results
 from probe.io.progress import Progress
 
 __all__ = ["GenerationPlan", "generate"]
@@ -124,10 +123,11 @@ def generate(
                     continue
                 under = [conditions[row] for row in rows.index]
                 stacked = Conditions.stack([given(condition) for condition in under])
-                yield number, Part(under, stacked, rows["seed"].tolist(), keys)
+                files = rows["file_name"].tolist()
+                yield number, Part(under, stacked, rows["seed"].tolist(), keys, files)
 
         def write(number: int, pngs: list[bytes]) -> None:
-            _write(files_of(number), pngs)
+            _write(folder, parts[number]["file_name"], pngs)
 
         if distribute is None:
             n_together = len(divide(min(size, len(new))))
@@ -137,17 +137,10 @@ def generate(
             sent = drawing if changes else drawing._replace(method=Intervention())
             name = str(dtype).removeprefix("torch.")
             opener = partial(open_drawing, sent, torch.get_num_threads(), name)
-            if distribute.is_shared:
-                folder.mkdir(parents=True, exist_ok=True)
-                writer = partial(_open_writer, opener, folder.absolute())
-                named = ((n, (parts[n]["file_name"].tolist(), part)) for n, part in missing())
-                finished = _finished(distribute(writer, named))
-            else:
-                finished = _finished(distribute(opener, missing()), write)
+            finished = _written(distribute(opener, missing(), (folder, _write_part)), write)
         with closing(finished):
             for number in finished:
                 done = _report(progress, done + len(parts[number]), len(table))
-    remove_orphans(folder)  # of workers that have ended
     _remove_unplanned(folder, set(table["file_name"]))
     write_metadata(folder, table)
     return table
@@ -181,32 +174,21 @@ def _draw_here(
         yield from cpu.run(pieces())
 
 
-def _open_writer(
-    opener: Callable[..., Callable[[Part], list[bytes]]], folder: Path, models: Any
-) -> Callable[[tuple[list[str], Part]], None]:
-    """Open models on a worker that writes the images itself."""
-    draw = opener(models)
-
-    def draw_and_write(piece: tuple[list[str], Part]) -> None:
-        names, part = piece
-        pngs = draw(part)
-        check_shared(folder)
-        _write([folder / name for name in names], pngs)
-
-    return draw_and_write
+def _write_part(folder: Path, part: Part, pngs: list[bytes]) -> None:
+    _write(folder, part.files, pngs)
 
 
-def _write(files: list[Path], pngs: list[bytes]) -> None:
-    for file, png in zip(files, pngs, strict=True):
-        with atomic(file) as temporary:
+def _write(folder: Path, names: Iterable[str], pngs: list[bytes]) -> None:
+    for name, png in zip(names, pngs, strict=True):
+        with atomic(folder / name) as temporary:
             temporary.write_bytes(png)
 
 
-def _finished(drawn: Results[int], write: Write | None = None) -> Generator[int, None, None]:
+def _written(drawn: Results[int], write: Write) -> Generator[int, None, None]:
     with closing(drawn):
-        for number, files in drawn:
-            if write is not None:
-                write(number, files)
+        for number, pngs in drawn:
+            if pngs is not None:  # or else the worker has written them
+                write(number, pngs)
             yield number
 
 

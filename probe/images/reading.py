@@ -18,17 +18,10 @@ from probe.io.files import one_line, read_whole
 
 
 class ImageBytes(NamedTuple):
-    """The content of an image file and its name, for a process elsewhere, or its path there."""
+    """The content of an image file and its name, for a process that has not the file."""
 
     name: str
-    content: bytes | Path
-
-    @classmethod
-    def read_all(cls, paths: Sequence[Path], is_shared: bool) -> list[ImageBytes]:
-        """Name files for a process that has them too if ``is_shared``; or else read them."""
-        if is_shared:
-            return [cls(str(path), path.absolute()) for path in paths]
-        return [cls.read(path) for path in paths]
+    content: bytes
 
     @classmethod
     def read(cls, path: Path) -> ImageBytes:
@@ -104,8 +97,7 @@ def open_image(source: ImageInput) -> Image.Image:
             # `_check_size` has a lower bound
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
-            content = source.content if isinstance(source, ImageBytes) else Path(source)
-            file = BytesIO(content) if isinstance(content, bytes) else content
+            file = BytesIO(source.content) if isinstance(source, ImageBytes) else Path(source)
             with open_file(file) as image:
                 _check_size(image, str(source))
                 return _as_rgb(_upright(image), str(source))

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -38,10 +39,9 @@ Results: TypeAlias = Generator[tuple[Key, Any], None, None]
 class Executor(Protocol):
     """Anything that works on the pieces of a job elsewhere."""
 
+    n_workers: int
     is_shared: bool
     """Whether workers have the files of this process at the same paths; they write results then."""
-
-    n_workers: int
 
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
         """Yield the key and the result of each piece, once, in the order in which they are done."""
@@ -57,9 +57,35 @@ class Distribute:
     run: Callable[[Callable[[Any], Any], Iterable[Any]], Results[Any]]
     is_shared: bool = False
 
-    def __call__(self, opener: Callable[[Any], Any], pieces: Iterable[Any]) -> Results[Any]:
-        """Yield the keys and the results of pieces, in any order."""
+    def __call__(
+        self,
+        opener: Callable[[Any], Any],
+        pieces: Iterable[Any],
+        write: tuple[Path, Callable[[Path, Any, Any], None]] | None = None,
+    ) -> Results[Any]:
+        """Yield keys and results, or None if workers ``write`` pieces and results into a folder."""
+        if self.is_shared and write is not None:
+            folder, function = write
+            folder.mkdir(parents=True, exist_ok=True)
+            opener = partial(_open_writer, opener, folder.absolute(), function)
         return self.run(opener, pieces)
+
+
+def _open_writer(
+    opener: Callable[[Any], Any], folder: Path, write: Callable[[Path, Any, Any], None], models: Any
+) -> Callable[[Any], None]:
+    work = opener(models)
+
+    def work_and_write(piece: Any) -> None:
+        result = work(piece)
+        if not folder.is_dir():
+            raise StageError(
+                f"the worker on {socket.gethostname()} has no folder {folder}; needed one file "
+                "system for all workers: leave --shared out"
+            )
+        write(folder, piece, result)
+
+    return work_and_write
 
 
 class RayExecutor:
@@ -71,7 +97,7 @@ class RayExecutor:
     with a GPU, whose memory others may need, with their job. ``gpus_per_worker`` is a part of one,
     or a whole number. The pieces of a worker that ends, with its node or alone, go to the others
     and to a new one, at most 3 times each. ``is_shared`` says that they have the files of this
-    process at the same paths, so that they read images and write results themselves.
+    process at the same paths, and write states and images themselves.
     """
 
     def __init__(
@@ -117,13 +143,11 @@ class RayExecutor:
                 f"{self.n_workers} workers need {n_each:g} {kind} each but Ray has place for "
                 f"{there}: fewer --workers"
             )
-        needs = {"num_cpus": 1, "num_gpus": n_each if kind == "GPU" else 0}
-        self._ray, self._actor = ray, ray.remote(**needs)(_Worker)
+        self._n_gpus = n_each if kind == "GPU" else 0
+        self._ray, self._actor = ray, ray.remote(num_cpus=1, num_gpus=self._n_gpus)(_Worker)
         self._n_threads = max(1, n_cores // self.n_workers) if address is None else 1
         self._workers: list[Any] = []
         self.is_shared = is_shared
-        self._is_kept = kind == "CPU"
-        self._resources = {"CPU": 1.0, **({"GPU": n_each} if kind == "GPU" else {})}
 
     def close(self) -> None:
         """End the workers; a later job starts new ones."""
@@ -134,20 +158,19 @@ class RayExecutor:
     def launch(self, work: Callable[[], None], storage: Path) -> None:
         """Run a function in a process a worker, by Ray's TorchTrainer, as torchrun would.
 
-        If a process ends, or the function fails in one, all start again, at most 3 times: the
-        function resumes from a checkpoint of its own. ``storage`` is a folder that all nodes have,
-        for files of Ray, which are removed.
+        If one ends or fails, all start again, at most 3 times: the function resumes from a
+        checkpoint of its own. ``storage`` is a folder of all nodes for Ray, which is removed.
         """
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         self.close()
-        has_gpu, failed = "GPU" in self._resources, list[Exception]()
+        needs, failed = {"CPU": 1, "GPU": self._n_gpus}, list[Exception]()
         trainer = TorchTrainer(
             work,
-            torch_config=TorchConfig("nccl" if has_gpu else "gloo", timeout_s=_PATIENCE),
+            torch_config=TorchConfig("nccl" if self._n_gpus else "gloo", timeout_s=_PATIENCE),
             scaling_config=ScalingConfig(
-                num_workers=self.n_workers, use_gpu=has_gpu, resources_per_worker=self._resources
+                num_workers=self.n_workers, use_gpu=self._n_gpus > 0, resources_per_worker=needs
             ),
             run_config=RunConfig(
                 storage_path=str(storage), failure_config=FailureConfig(max_failures=_RETRIES)
@@ -170,11 +193,7 @@ class RayExecutor:
         for error in failed:
             found = getattr(error, "worker_failures", {}).values()
             ours = (getattr(of, "_base_exc", of) for of in found)
-            other = StageError(
-                f"the processes of Ray cannot train ({_reason(error)}); needed memory for each and "
-                "RUN at the same path: run the command again to resume"
-            )
-            raise next((of for of in ours if isinstance(of, ProbeError)), other) from error
+            raise next((of for of in ours if isinstance(of, ProbeError)), _ended(error)) from error
 
     def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
         """Yield keys and results; if this ends early, by Ctrl-C too, the workers end with it.
@@ -231,7 +250,7 @@ class RayExecutor:
                     yield found
             is_over = True
         finally:
-            if not (is_over and self._is_kept):
+            if self._n_gpus or not is_over:
                 self.close()
 
 
@@ -271,19 +290,10 @@ def refuse_other(what: str, found: str, wanted: str) -> None:
         )
 
 
-def check_shared(folder: Path) -> None:
-    """Refuse a worker that lacks a folder in which it is to write."""
-    if not folder.is_dir():
-        raise StageError(
-            f"the worker on {socket.gethostname()} has no folder {folder}; needed one file system "
-            "for all workers: leave --shared out"
-        )
-
-
 def _ended(error: Exception) -> StageError:
     return StageError(
-        f"a worker ended {_RETRIES + 1} times on one piece ({_reason(error)}); needed memory for "
-        "each, and the moesd-probe of this machine: give fewer --workers, or compare versions, "
+        f"workers ended {_RETRIES + 1} times or did not start ({_reason(error)}); needed memory "
+        "for each, and the moesd-probe of this machine: give fewer --workers, or compare versions, "
         "and run the command again to resume"
     )
 

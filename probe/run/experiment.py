@@ -140,17 +140,16 @@ class Experiment:
     def train(self, **settings: Any) -> Outcome:
         """Train the correction; settings of `TrainConfig`. ``examples`` are copied into the run.
 
-        With an executor, a process of each worker shares the batches of a step; the run folder must
-        be at the same path for all.
+        With an executor, each worker computes batches of a step, and has the folder at its path.
         """
         stage, executor = STAGES["train"], self._run.executor
         if executor is None:
             return self._do(stage, settings)
         changed = self._changed(stage, settings)
-        require(changed, stage.name, stage.requires)
-        check_batches(changed.config.train.accumulate, executor.n_workers)
         if (why := stage.stale(changed)) is None:
             return self._do(stage, settings)
+        require(changed, stage.name, stage.requires)
+        check_batches(changed.config.train.accumulate, executor.n_workers)
         work = partial(_train, self.folder.absolute(), self._run.device, settings)
         executor.launch(work, self.folder.absolute() / ".ray")
         self._run = replace(self._run, config=Config.read(self.folder))

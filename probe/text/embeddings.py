@@ -24,7 +24,7 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
-from probe.io.executors import Distribute, check_shared
+from probe.io.executors import Distribute
 from probe.io.files import remove_orphans
 from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.io.progress import Progress
@@ -127,14 +127,13 @@ class EmbeddingStore:
                     for at, chunk in chunks.items()
                 )
             else:
-                writer = partial(_open_writer, self.folder.absolute(), provenance)
-                opener: Any = writer if distribute.is_shared else _open_encoder
-                encoded = distribute(opener, chunks.items())
+                write = self.folder, partial(_write, provenance)
+                encoded = distribute(_open_encoder, chunks.items(), write)
             done = 0
             with closing(encoded):
                 for at, vectors in encoded:
                     if vectors is not None:
-                        self._write(encoder, chunks[at], vectors, provenance)
+                        _write(provenance, self.folder, chunks[at], vectors)
                     done += len(chunks[at])
                     if progress is not None:
                         progress(done, len(todo))
@@ -174,20 +173,6 @@ class EmbeddingStore:
         found, made_by = self._read_states()
         return made_by == provenance and np.array_equal(found, keys)
 
-    def _write(
-        self, encoder: TextEncoder, prompts: list[str], vectors: Float32, provenance: Provenance
-    ) -> None:
-        """Write the vectors of a chunk of prompts to a file of its own."""
-        if len(bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
-            raise ModelError(
-                f"{encoder.id} embeds {prompts[bad[0]]!r} as a vector that is not finite "
-                f"({len(bad)} of {len(prompts)} are not); fetch or convert the model again"
-            )
-        keys = _row_keys(prompts, provenance.revision)
-        path = self._rows / f"{hash_parts(keys)}.safetensors"
-        made = replace(provenance, kind="rows", made_from=path.stem)
-        write_tensors(path, {"keys": keys, "vectors": vectors}, made)
-
     def _gather(self, keys: Keys, n_features: int, provenance: Provenance) -> None:
         """Write the states from the rows of all files, a few thousand rows at a time."""
         layout = {"keys": ("U64", (len(keys),)), "vectors": ("F32", (len(keys), n_features))}
@@ -208,16 +193,17 @@ def _open_encoder(models: Any) -> Callable[[list[str]], Float32]:
     return encoder.embed
 
 
-def _open_writer(folder: Path, provenance: Provenance, models: Any) -> Callable[[list[str]], None]:
-    """Open the encoder on a worker that writes the vectors itself."""
-    encoder: TextEncoder = models.load_encoder()
-
-    def embed(chunk: list[str]) -> None:
-        vectors = encoder.embed(chunk)
-        check_shared(folder)
-        EmbeddingStore(folder)._write(encoder, chunk, vectors, provenance)
-
-    return embed
+def _write(provenance: Provenance, folder: Path, prompts: list[str], vectors: Float32) -> None:
+    """Write the vectors of a chunk of prompts to a file of its own."""
+    if len(bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise ModelError(
+            f"{provenance.model} embeds {prompts[bad[0]]!r} as a vector that is not finite "
+            f"({len(bad)} of {len(prompts)} are not); fetch or convert the model again"
+        )
+    keys = _row_keys(prompts, provenance.revision)
+    path = EmbeddingStore(folder)._rows / f"{hash_parts(keys)}.safetensors"
+    made = replace(provenance, kind="rows", made_from=path.stem)
+    write_tensors(path, {"keys": keys, "vectors": vectors}, made)
 
 
 def _row_keys(prompts: Iterable[str], made_by: str) -> Keys:

@@ -145,7 +145,7 @@ def test_recognition_in_trials_is_seen_by_clip_if_the_classifier_knows_no_subjec
 
     monkeypatch.setitem(vars(bench), "selector", GenderOnly())
     monkeypatch.setattr(
-        "probe.run.evaluation.labelling.subjects_by_clip",
+        "probe.run.evaluation.evaluators.subjects_by_clip",
         lambda _run, files, _clip: [job] + ["something else"] * (len(files) - 1),
     )
     trial = bench._try_out(tmp_path / "trial", Intervention(), [job])

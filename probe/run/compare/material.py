@@ -16,7 +16,7 @@ from probe.audit.measures import count_labels
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
-from probe.run.evaluation import evaluators, labelling
+from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.images import make_examples, make_images, training_prompts
 
@@ -151,7 +151,7 @@ class Bench:
         of_images = (
             seen[evaluators.SUBJECT].tolist()
             if evaluators.SUBJECT in seen
-            else labelling.subjects_by_clip(self.run.lexicon, files, self.clip)
+            else evaluators.subjects_by_clip(self.run.lexicon, files, self.clip)
         )
         recognised = float(np.mean(np.array(of_images) == table["subject"].to_numpy()))
         return Trial(tuple(names[row] for row in known), shares, recognised)

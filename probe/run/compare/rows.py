@@ -24,7 +24,7 @@ from probe.io.artifacts import (
 )
 from probe.run.compare.material import REFERENCE, TRIAL, Bench, reference_plan
 from probe.run.compare.methods import BASE, all_methods
-from probe.run.evaluation import labelling
+from probe.run.evaluation import evaluators
 from probe.run.folder import stale_files
 from probe.run.images import make_images
 
@@ -150,10 +150,11 @@ def _look(bench: Bench, name: str, table: pd.DataFrame) -> tuple[pd.DataFrame, F
     parts, features = [], []
     if len(new := table[rows < 0]):
         files = [bench.folder(name) / of for of in new["file_name"]]
-        seen, embedded = labelling.look_in_order(
+        seen = evaluators.look_at(
             bench.run, files, new["prompt"].tolist(), lambda: (bench.classifier, bench.clip)
         )
         parts.append(seen.set_index(new.index))
+        embedded = bench.clip.embed(files)
         features.append(np.sqrt(embedded.shape[1]) * embedded)
     if base is not None and (rows >= 0).any():
         found = rows[rows >= 0]

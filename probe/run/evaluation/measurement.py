@@ -35,7 +35,7 @@ class Measurement:
     """Labelled images of both sides, and what is to be measured on them."""
 
     labels: pd.DataFrame
-    """As `probe.run.evaluation.labelling.label_images` returns them."""
+    """As `probe.run.evaluation.evaluators.label_images` returns them."""
     attributes: Mapping[str, Sequence[str]]
     """Attributes that the classifier sees, with their values."""
     attribute: str

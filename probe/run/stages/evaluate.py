@@ -82,9 +82,9 @@ class Evaluate(Stage):
 
     def stale(self, run: Run) -> str | None:
         """Compare the hash of the labels, and of what is measured on them."""
-        from probe.run.evaluation.labelling import labels_made_from
+        from probe.run.evaluation import evaluators
 
-        return stale_files(run, labels_made_from(run), LABELS) or stale_files(
+        return stale_files(run, evaluators.labels_made_from(run), LABELS) or stale_files(
             run, self.made_from(run), FAIRNESS, SHARES, QUALITY
         )
 
@@ -92,7 +92,6 @@ class Evaluate(Stage):
         """Write the labels, if they are not up to date, and what follows from them."""
         from probe.run.evaluation import evaluators
         from probe.run.evaluation.corrected import corrected_attributes
-        from probe.run.evaluation.labelling import label_images
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
         from probe.run.evaluation.other_attributes import other_attributes
@@ -102,7 +101,7 @@ class Evaluate(Stage):
         # All are opened before any is used, so that a wrong one is reported before the long work.
         classifier, extractor = evaluators.load_classifier(run), evaluators.load_features(run)
         known = load_calibration(run, classifier.attributes)
-        labels = label_images(run, classifier)
+        labels = evaluators.label_images(run, classifier)
         first, *others = corrected_attributes(run, classifier.attributes)
         measured = Measurement(
             labels=labels,
@@ -145,7 +144,6 @@ class Evaluate(Stage):
     def made_from(self, run: Run) -> str:
         """Hash the settings and what the labels are made from."""
         from probe.run.evaluation import evaluators
-        from probe.run.evaluation.labelling import labels_made_from
         from probe.run.evaluation.misclassification import calibration_line
 
         config, read = run.config.evaluate, []
@@ -159,6 +157,6 @@ class Evaluate(Stage):
             "evaluate: other attributes, classifiers",
             INTERVALS,
             settings_line(config, without=("features", "calibration", "faces", "face_margin")),
-            labels_made_from(run),
+            evaluators.labels_made_from(run),
             *read,
         )

@@ -48,8 +48,9 @@ def pad_ids(
         return_attention_mask=True,
         return_tensors="pt",
     )
-    is_full = encoded.attention_mask.bool().all(dim=1).tolist()
-    if n_cut := _count_too_long(tokenizer, list(compress(prompts, is_full)), max_tokens):
+    full = list(compress(prompts, encoded.attention_mask.bool().all(dim=1).tolist()))
+    lengths = [len(row) for row in tokenizer(full, verbose=False).input_ids] if full else []
+    if n_cut := sum(length > max_tokens for length in lengths):
         _logger.warning(
             "%d of %d prompts are longer than the %d tokens of %s and were cut off",
             *(n_cut, len(prompts), max_tokens, id),
@@ -77,9 +78,3 @@ def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[Indi
 def rows_together(n_tokens: int) -> int:
     """Prompts of this many tokens whose attention fits in memory at once: 1024 of CLIP's 77."""
     return max(1, 1024 * 77**2 // max(1, n_tokens) ** 2)
-
-
-def _count_too_long(tokenizer: Any, doubtful: list[str], max_tokens: int) -> int:
-    if not doubtful:
-        return 0
-    return sum(len(row) > max_tokens for row in tokenizer(doubtful, verbose=False).input_ids)
