@@ -24,6 +24,8 @@ from probe.run.folder import Run
 from probe.run.sweep import run_sweep
 from probe.text.embeddings import EmbeddingStore
 
+pytestmark = pytest.mark.timeout(900)  # Ray starts slowly on a busy machine
+
 METHODS = ("uce", "lora", "fair-diffusion", "prompt-intervention", "reweighting")
 MADE = ("embeddings", "images", "evaluation")
 
@@ -220,7 +222,6 @@ def cluster():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("n_workers", [2, 1])  # a node ends with the first
 def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     cluster,
@@ -264,7 +265,6 @@ def die_once(work, run):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # of Ray, in Ray
 def test_a_training_by_ray_ends_in_the_bytes_of_torchrun_although_a_process_is_lost(
     cluster, finished_run, contents, tmp_path
