@@ -32,9 +32,13 @@ def audit(run: Path | None, as_json: bool, **options: Any) -> None:
     chosen = given(options)
     check_options(run, chosen)
     if run is None:
-        text, found = _audit(chosen)
+        text, found = (_audit_pairs if "pairs" in chosen else _audit)(chosen)
     else:
         text, found = _audit_sequentially(run, **chosen)
+    if "figure" in chosen:
+        from figures.groups import write_groups_figure
+
+        write_groups_figure(chosen["figure"], found)
     echo_json(found) if as_json else echo(text)
 
 
@@ -137,10 +141,6 @@ def _audit(options: Options) -> tuple[str, Options]:
         found = audits[""].to_json()
     if "table" in options:
         write_shares(options["table"], audits)
-    if "figure" in options:
-        from figures.groups import write_groups_figure
-
-        write_groups_figure(options["figure"], found)
     text = (groups_table if "groups" in found else audit_table)(found)
     if "disagreements" in options and isinstance(source, LabelTable):
         text += "\n" + _compare_with_people(source, found, options)
@@ -155,6 +155,23 @@ def _refuse_unused(source: Source, other: Source) -> None:
     unused = [table.unused for table in tables if isinstance(table, LabelTable)]
     if len(unused) == 2 and (neither := unused[0] & unused[1]):
         raise DataError(f"neither source has a value {min(neither)!r} for --map to rename")
+
+
+def _audit_pairs(options: Options) -> tuple[str, Options]:
+    from figures.text.audit import pairs_table
+    from probe.audit.labellers import Labeller
+    from probe.audit.pairs import label_pairs, measure_pairs
+
+    names = ("classifier", "clip", "attribute", "faces", "face_margin")
+    judge: Any = {name: options.get(name) for name in names}
+    judge["device"] = options.get("device", "cpu")
+    genders = [value.strip() for value in options.get("values", "man,woman").split(",")]
+    judge["values"] = genders if "clip" in options else None
+    how: Options = {"genders": genders, "roles": options["pairs"], "selection": _selection(options)}
+    with ProgressBar() as bar:
+        table = label_pairs(options["images"], Labeller(**judge), progress=bar, **how)
+    found = measure_pairs(table.count("roles")) | {"roles": options["pairs"]}
+    return pairs_table(found), found
 
 
 def _compare_with_people(judge: LabelTable, found: Options, options: Options) -> str:

@@ -76,6 +76,13 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "type": click.FloatRange(0, 10),
             "help": "Margin around a face on each side, as a share of its size.  [default: 0.25]",
         },
+        "pairs": {
+            "is_flag": False,
+            "flag_value": "position",
+            "metavar": "ROLES",
+            "help": "Who gets which role in images of two people, 'doctor and nurse'; told by "
+            "position (also without a value), classifier, or a CLIP (docs/attributes.md).",
+        },
         "min_confidence": {
             "type": click.FloatRange(0, 1),
             "help": "Images whose value is less probable than this count as ambiguous.",
@@ -121,11 +128,13 @@ _GROUPS: dict[str, dict[str, Options]] = {
     },
 }
 _SEQUENTIAL = ("sequential", "max_images", "side", "device", *EXECUTOR)
+_PAIRS = {"images", "pairs", "classifier", "clip", "faces", "face_margin", "device", "figure"}
+_PAIRS |= {"attribute", "values", "where"}
 _NEEDED = {
     **dict.fromkeys(("classifier", "clip", "faces", "face_margin", "min_confidence"), ("images",)),
     **{"device": ("images", "sequential"), "margin": ("against", "by"), "column": ("reference",)},
-    **{"value": ("against", "by", "reference"), "figure": ("by",), "max_images": ("sequential",)},
-    **{"side": ("sequential",), "disagreements": ("images",)},
+    **{"value": ("against", "by", "reference"), "figure": ("by", "pairs"), "pairs": ("images",)},
+    **{"max_images": ("sequential",), "side": ("sequential",), "disagreements": ("images",)},
     **dict.fromkeys(EXECUTOR, ("images", "sequential")),
 }
 """Options that are of no use without another one, or one of several."""
@@ -155,6 +164,8 @@ def check_options(run: Path | None, chosen: Options) -> None:
             raise click.UsageError(f"{_flag(name)} needs {' or '.join(map(_flag, others))}")
     if run is None and sum(name in chosen for name in SOURCES) != 1:
         raise click.UsageError("give one of --images, --labels, --counts")
+    if "pairs" in chosen and (alien := sorted(set(chosen) - _PAIRS)):
+        raise click.UsageError(f"--pairs does not go with {_flag(alien[0])}")
     if {"by", "against"} <= set(chosen):
         raise click.UsageError("--by and --along compare groups of one source: no --against")
     if "figure" in chosen and chosen["figure"].suffix not in (".pdf", ".png", ".svg"):

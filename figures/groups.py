@@ -1,4 +1,4 @@
-"""Figures of an audit by groups: their MAD below one another, or along a numeric setting."""
+"""Figures of an audit: MAD of groups, MAD along a numeric setting, who gets which role."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from figures.drawing import write_image
 from figures.marks import draw_ends, draw_values, legend_below
 from figures.style import COLUMN, DARK, FREE_COLORS, GREY, StyledFigure, set_title, styled
 from probe.io.artifacts import Provenance, hash_parts
-from probe.stats.notation import number
+from probe.stats.notation import interval, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 _MARKERS = "osD^v"
+_OUTCOMES = (FREE_COLORS[1], "#D9D9D9", "#BDBDBD", FREE_COLORS[0])
 _NAME = 22  # letters of a name in a line
 
 
 def write_groups_figure(path: Path, found: Mapping[str, Any]) -> None:
-    """Write the figure of what ``audit --by --json`` prints: `mad_along` or `mad_forest`."""
-    rows = group_rows(found)
-    figure = mad_along(rows, setting=found["along"]) if "along" in found else mad_forest(rows)
-    made_from = hash_parts(rows.to_json())
+    """Write the figure of what ``audit --json`` prints with ``--pairs`` or ``--by``."""
+    if "pairs" in found:
+        figure, made_from = who_gets_which_role(found), hash_parts(repr(found["pairs"]))
+    else:
+        rows = group_rows(found)
+        figure = mad_along(rows, setting=found["along"]) if "along" in found else mad_forest(rows)
+        made_from = hash_parts(rows.to_json())
     write_image(path, figure, Provenance("figure", found["source"], "", None, made_from))
 
 
@@ -84,4 +88,26 @@ def mad_along(rows: DataFrame, *, setting: str) -> Figure:
     ends = [of["value"].iloc[[0, -1]].tolist() for of in series.values() if len(of) > 1]
     n_higher = sum(last > first for first, last in ends)
     set_title(figure, f"MAD is higher at the highest {setting} in {n_higher} of {len(ends)} series")
+    return figure
+
+
+@styled
+def who_gets_which_role(found: Mapping[str, Any]) -> Figure:
+    """Draw the shares of outcomes of each pair; the line is the interval of the stereotype's."""
+    import pandas as pd
+
+    pairs = found["pairs"]
+    names = [f"{of['pair']} ({of['n']})" for of in pairs]
+    shares = pd.DataFrame([of["shares"] for of in pairs], index=names)
+    figure = StyledFigure(figsize=(COLUMN[0], 1.3 + 0.26 * len(pairs)), layout="constrained")
+    axes = figure.subplots()
+    percent = shares.map(lambda share: 100 * share["value"])
+    percent.plot.barh(stacked=True, ax=axes, color=_OUTCOMES, width=0.62, legend=False)
+    low, high = ([100 * of[key] for of in shares["stereotype"]] for key in ("low", "high"))
+    axes.hlines(range(len(pairs)), low, high, color=DARK, linewidth=1.2)
+    axes.set(xlabel="images (%)", xlim=(0, 100), ylim=(len(pairs) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)
+    legend_below(figure, axes, n_columns=2)
+    net = interval(found["net"], 2) or number(pairs[0]["net"], 2)
+    set_title(figure, f"Net stereotype {net}")
     return figure

@@ -9,7 +9,16 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = (
     *("association", "attach", "captions", "demo", "driver", "embed", "generate", "guidance_shift"),
-    *("interval_coverage", "kill", "quality", "scale", "skin_tone", "startup", "true_shape"),
+    *(
+        "interval_coverage",
+        "kill",
+        "pairs",
+        "quality",
+        "scale",
+        "skin_tone",
+        "startup",
+        "true_shape",
+    ),
 )
 
 

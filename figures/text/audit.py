@@ -78,6 +78,30 @@ def groups_table(found: Found) -> str:
     return "\n".join(lines)
 
 
+def pairs_table(found: Mapping[str, Any]) -> str:
+    """Write what `probe.audit.pairs.measure_pairs` returns."""
+    rows = [["pair", "images", "no outcome", *found["pairs"][0]["shares"], "net", "p by Holm"]]
+    for of in found["pairs"]:
+        shares = [percent(share["value"], 0) for share in of["shares"].values()]
+        sizes = [of["pair"], str(of["n"]), str(of["missing"])]
+        rows.append([*sizes, *shares, number(of["net"], 2), p_value(of["p_holm"])])
+    lines = [f"{found['source']}: roles by {found['roles']}", *found["notes"], *aligned(rows)]
+    if (net := found["net"]) is not None:
+        lines.append(
+            f"stereotype in {interval(found['stereotype'], scale='%')} of images, net "
+            f"{interval(net, 2)}, {p_value(net['p'])} (means over {net['n']} pairs)"
+        )
+    if n := found["missing"]["total"]:
+        low, high = (number(found["bounds"][key], 2) for key in ("low", "high"))
+        reasons = ", ".join(f"{k} {why}" for why, k in found["missing"].items() if why != "total")
+        lines.append(
+            f"{counted(n, 'images')} without outcome ({reasons}): whatever they show, net is {low} "
+            f"to {high}"
+        )
+    note = "net: stereotype minus reverse; p: exact sign tests over images; genders are perceived"
+    return "\n".join([*lines, note])
+
+
 def sequential_table(found: Found) -> str:
     """Write what `probe.run.sequential_audit.StoppedAudit.to_json` returns."""
     rows = [

@@ -92,13 +92,13 @@ class Labeller:
 
     def revision(self) -> str:
         """Name the exact weights of the classifier, and of the detector of faces."""
-        from probe.images.classifier_names import is_named, named_revision
         from probe.images.faces.detectors import detector_line
+        from probe.images.onnx_classifier import is_named, named_revision
         from probe.text.checkpoints import model_revision
 
         part = "classifier" if self.classifier else "clip"
         name = str(getattr(self, part))
-        found = named_revision(name) if is_named(name) else model_revision(_part(name, part))
+        found = named_revision(name) if is_named(name) else model_revision(part_folder(name, part))
         return f"{found}, {detector_line(self.faces)}" if self.faces else found
 
     def open_on_worker(self, revision: str) -> Callable[[Piece], Seen]:
@@ -114,14 +114,14 @@ class Labeller:
             )
         if self.classifier:
             from probe.images.attributes import load_classifier
-            from probe.images.classifier_names import is_named
+            from probe.images.onnx_classifier import is_named
 
             name, attribute = self.classifier, self.attribute
             if self.values is not None:
                 raise OptionError(
                     "--values is for --clip and files; a classifier knows its own values"
                 )
-            path = name if is_named(name) else _part(name, "classifier")
+            path = name if is_named(name) else part_folder(name, "classifier")
             found: Classifier = load_classifier(path, device=self.device)
             if attribute is not None and attribute not in found.attributes:
                 known = ", ".join(found.attributes)
@@ -131,7 +131,7 @@ class Labeller:
 
         if not self.values:
             raise OptionError("--clip needs --values: what it is to tell apart, as in woman,man")
-        scorer = ClipScorer.load(_part(str(self.clip), "clip"), device=self.device)
+        scorer = ClipScorer.load(part_folder(str(self.clip), "clip"), device=self.device)
         return ZeroShot(scorer, self.attribute or "value", self.values)
 
 
@@ -144,16 +144,17 @@ def look(opened: Opened, piece: Piece) -> Seen:
     tables = []
     for batch in open_batches(files, batch_size=len(files), problems=problems):
         whole = list(batch.values())
-        if faces is None:
-            tables.append(classifier.label(whole))
+        if faces is not None:
+            classifier = FaceClassifier(classifier, faces, margin=margin, whole="")
+        if isinstance(classifier, FaceClassifier):
+            tables.append(classifier.label_opened(whole, names=[names[row] for row in batch]))
         else:
-            shown = FaceClassifier(classifier, faces, margin=margin, whole="")
-            tables.append(shown.label_opened(whole, names=[names[row] for row in batch]))
+            tables.append(classifier.label(whole))
         rows += batch
     return rows, tables, problems
 
 
-def _part(name: str, part: str) -> Path:
+def part_folder(name: str, part: str) -> Path:
     """The folder of a model, or of the part of it that labels images."""
     from probe.text.checkpoints import resolve_model
 

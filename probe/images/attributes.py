@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
-from probe.images.classifier_names import is_named, open_named
-from probe.images.onnx_classifier import OnnxClassifier
+from probe.images.onnx_classifier import OnnxClassifier, is_onnx
 from probe.images.pipelines import declared_name
 from probe.images.reading import Images
-from probe.images.skin_tone import SkinTone
+from probe.images.skin_tone import SCALES, SkinTone
 from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
 from probe.io.plugins import Registry
 from probe.io.progress import Progress
@@ -107,8 +106,10 @@ def load_classifier(
     An ``.onnx`` file, or the name of a package with some, is an `OnnxClassifier`, a name of
     `probe.images.skin_tone.SCALES` a `SkinTone`; both run on the CPU.
     """
-    if is_named(folder):
-        return open_named(folder)
+    if is_onnx(folder):
+        return OnnxClassifier(folder)
+    if str(folder) in SCALES:
+        return SkinTone(str(folder))
     kind = declared_name(Path(folder) / "config.json", "model_type")
     return ARCHITECTURES.get(kind, AttributeClassifier.load)(folder, device=device)
 

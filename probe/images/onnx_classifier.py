@@ -11,7 +11,8 @@ import numpy as np
 
 from probe.arrays import Double, Float32
 from probe.errors import ModelError
-from probe.images.reading import Images, check_images, open_batches
+from probe.images.reading import Images, open_batches
+from probe.images.skin_tone import SCALES
 from probe.io.files import hash_file, hash_parts, one_line
 from probe.io.progress import Progress
 from probe.io.toml_tables import TomlTable, either
@@ -44,13 +45,10 @@ class OnnxClassifier:
         """Classify images as `probe.images.attributes.AttributeClassifier.label` does."""
         import pandas as pd
 
-        check_images(images)
         weights: list[list[Double]] = [[] for _ in self._models]
-        for batch in open_batches(images, batch_size=batch_size):
+        for batch in open_batches(images, batch_size=batch_size, progress=progress):
             for model, found in zip(self._models, weights, strict=True):
                 found += [model.weigh(image) for image in batch.values()]
-            if progress is not None:
-                progress(max(batch) + 1, len(images))
         table: dict[str, Any] = {}
         for model, found in zip(self._models, weights, strict=True):
             values, shares = list(model.classes), np.stack(found)  # (n, n_values)
@@ -62,6 +60,11 @@ class OnnxClassifier:
 def is_onnx(name: str | Path) -> bool:
     """Whether a classifier's name is that of an ``.onnx`` file or of the `PACKAGE`."""
     return str(name) == PACKAGE or str(name).endswith(".onnx")
+
+
+def is_named(name: str | Path) -> bool:
+    """Whether a classifier is an ONNX file or a name of `SCALES`, no folder or hub id."""
+    return is_onnx(name) or str(name) in SCALES
 
 
 def onnx_files(name: str | Path) -> list[tuple[Path, Path]]:
@@ -88,8 +91,10 @@ def onnx_files(name: str | Path) -> list[tuple[Path, Path]]:
     return [(weights / f"{of}.onnx", described / f"{of}.toml") for of in ("gender-v1", "age-v1")]
 
 
-def onnx_revision(name: str | Path) -> str:
-    """Hash the weights and the descriptions, which together decide what is answered."""
+def named_revision(name: str | Path) -> str:
+    """Hash the weights and descriptions of a classifier that `is_named`; without, its name."""
+    if not is_onnx(name):
+        return str(name)
     return hash_parts(*(hash_file(path) for pair in onnx_files(name) for path in pair))
 
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from probe.errors import DataError, ShapeError
 from probe.io.files import one_line, read_whole
+from probe.io.progress import Progress
 
 
 class ImageBytes(NamedTuple):
@@ -113,12 +114,18 @@ def open_image(source: ImageInput) -> Image.Image:
 
 
 def open_batches(
-    images: Images, *, batch_size: int, problems: dict[int, str] | None = None
+    images: Images,
+    *,
+    batch_size: int,
+    problems: dict[int, str] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[dict[int, Image.Image]]:
-    """Open images by `open_image`, in batches by row that fit in memory (`BUDGET`).
+    """Check images and open them by `open_image`, in batches by row that fit in memory (`BUDGET`).
 
     The reasons why images cannot be opened are added to ``problems`` by row, if it is given.
+    ``progress`` is called with (done, total) when the consumer asks for the next batch.
     """
+    check_images(images)
     batch: dict[int, Image.Image] = {}
     for row, image in enumerate(images):
         try:
@@ -130,8 +137,12 @@ def open_batches(
         if len(batch) == batch_size or sum(of.width * of.height for of in batch.values()) > BUDGET:
             yield batch
             batch = {}
+            if progress is not None:
+                progress(row + 1, len(images))
     if batch:
         yield batch
+        if progress is not None:
+            progress(len(images), len(images))
 
 
 def _check_size(image: Image.Image, name: str) -> None:

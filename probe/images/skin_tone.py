@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from probe.arrays import Double, Mask
+from probe.arrays import Double
 from probe.images.missing_labels import UNDETECTED
-from probe.images.reading import Images, check_images, open_batches
+from probe.images.reading import Images, open_batches
 from probe.io.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-ATTRIBUTE = "skin_tone"
 MONK = (
     *((246, 237, 228), (243, 231, 219), (247, 234, 208), (234, 218, 186), (215, 189, 150)),
     *((160, 126, 86), (130, 92, 67), (96, 65, 52), (58, 49, 42), (41, 36, 32)),
@@ -32,13 +31,11 @@ SCALES = {
     "skin-tone-ita": ITA[::-1],
 }
 """Values of each classifier, by the name that ``--classifier`` takes."""
-REVISION = "1"
-"""To be raised with any change of what is answered."""
 
 _ITA_LIMITS = (-30.0, 10.0, 28.0, 41.0, 55.0)  # degrees
 _OVAL = 0.2  # half axes, as shares of the image
 _LEAST = 0.1  # share of the oval that must be skin
-_CB, _CR = (77.0, 127.0), (130.0, 173.0)
+_SKIN = (77, 127), (130, 173)  # Cb and Cr
 _SIDE = 256  # pixels, above which an image is reduced
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 _XYZ = np.array(
@@ -53,47 +50,34 @@ _XYZ = np.array(
 class SkinTone:
     """A classifier of the perceived skin tone in the middle of an image, best that of a face.
 
-    Of the pixels in an oval in the middle, those whose chrominance is that of skin are kept, and
-    their median in CIELAB is the tone: the nearest one of the Monk scale (by Euclidean distance),
-    its group, or the class of the individual typology angle. It is the colour of pixels, which
-    depends on the light as much as on the skin.
-
-    The limits of the chrominance are those of Chai and Ngan (Cb 77 to 127, Cr 133 to 173), with
-    Cr from 130: theirs refuse the darkest tone of the Monk scale, and rules that bound brightness
-    too refuse most of the ten.
-
-    Parameters
-    ----------
-    name : str
-        One of `SCALES`.
+    Of the pixels in an oval in the middle, those with the chrominance of skin are kept; their
+    median in CIELAB is given the nearest tone of the Monk scale, its group, or the class of the
+    individual typology angle, as its name says (`SCALES`). The limits are those of Chai and Ngan,
+    with Cr from 130 in place of 133: theirs refuse the darkest tone, and rules that bound
+    brightness too refuse most of the ten.
 
     References
     ----------
-    Monk, *The Monk Skin Tone Scale* (2019), skintone.google; Chai and Ngan, *Face
-    segmentation using skin-color map in videophone applications*, IEEE TCSVT 9 (1999).
+    Chai and Ngan, *Face segmentation using skin-color map in videophone applications*, IEEE Trans.
+    Circuits and Systems for Video Technology 9 (1999).
     """
 
     def __init__(self, name: str) -> None:
         self._scale = name
-        self.attributes = {ATTRIBUTE: list(SCALES[name])}
+        self.attributes = {"skin_tone": list(SCALES[name])}
 
     def label(
         self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
     ) -> pd.DataFrame:
-        """Say the tone of each image, and as its confidence the share of skin pixels that have it.
+        """Say the tone of each image, and as its confidence the share of its skin that has it.
 
-        Where less than a tenth of the oval is skin, as in an image without colours, the tone is
-        ``"undetected"`` and the confidence NaN.
+        ``"undetected"`` where less than a tenth of the oval is skin, as in a grey image.
         """
         import pandas as pd
 
-        check_images(images)
-        rows: list[tuple[str, float]] = []
-        for batch in open_batches(images, batch_size=batch_size):
-            rows += [self._see(image) for image in batch.values()]
-            if progress is not None:
-                progress(max(batch) + 1, len(images))
-        return pd.DataFrame(rows, columns=[ATTRIBUTE, f"{ATTRIBUTE}_confidence"])
+        batches = open_batches(images, batch_size=batch_size, progress=progress)
+        rows = [self._see(image) for batch in batches for image in batch.values()]
+        return pd.DataFrame(rows, columns=["skin_tone", "skin_tone_confidence"])
 
     def _see(self, image: Image) -> tuple[str, float]:
         skin = lab(skin_pixels(image))
@@ -114,21 +98,13 @@ class SkinTone:
 
 def skin_pixels(image: Image) -> npt.NDArray[np.uint8]:
     """Pixels of skin in the middle of an RGB image, shape (n, 3); none if they are too few."""
-    pixels = np.asarray(image.reduce(max(1, min(image.size) // _SIDE)))
-    height, width, _ = pixels.shape
-    y, x = np.ogrid[:height, :width]
-    middle = ((x + 0.5) / width - 0.5) ** 2 + ((y + 0.5) / height - 0.5) ** 2 <= _OVAL**2
-    inside = pixels[middle]
-    skin = inside[is_skin(inside)]
-    return np.asarray(skin if len(skin) >= _LEAST * len(inside) else skin[:0])
-
-
-def is_skin(pixels: npt.NDArray[np.uint8]) -> Mask:
-    """Tell by chrominance which sRGB pixels, (n, 3), may be skin; see `SkinTone`."""
-    red, blue = pixels[:, 0].astype(float), pixels[:, 2].astype(float)
-    luma = pixels @ [0.299, 0.587, 0.114]
-    cb, cr = 128 + 0.564 * (blue - luma), 128 + 0.713 * (red - luma)
-    return np.asarray((cb >= _CB[0]) & (cb <= _CB[1]) & (cr >= _CR[0]) & (cr <= _CR[1]))
+    small = image.reduce(max(1, min(image.size) // _SIDE))
+    y, x = np.ogrid[: small.height, : small.width]
+    middle = np.hypot((x + 0.5) / small.width - 0.5, (y + 0.5) / small.height - 0.5) <= _OVAL
+    chrominance = np.asarray(small.convert("YCbCr"))[middle][:, 1:]
+    low, high = zip(*_SKIN, strict=True)
+    is_skin = ((chrominance >= low) & (chrominance <= high)).all(axis=1)
+    return np.asarray(np.asarray(small)[middle][is_skin & (is_skin.mean() >= _LEAST)])
 
 
 def lab(colors: npt.NDArray[np.integer]) -> Double:
@@ -142,14 +118,9 @@ def lab(colors: npt.NDArray[np.integer]) -> Double:
 
 
 def typology_angle(colors: Double) -> Double:
-    """Individual typology angle of colours in CIELAB, (..., 3), in degrees: lighter is larger.
+    """Individual typology angle of colours in CIELAB, (..., 3), ``atan2(L* - 50, b*)`` in degrees.
 
-    ``atan2(L* - 50, b*)``: very light above 55, light above 41, intermediate above 28, tan above
-    10, brown above -30, else dark.
-
-    References
-    ----------
-    Chardon, Cretois and Hourseau, *Skin colour typology and suntanning pathways*, Int. J. Cosmetic
-    Science 13 (1991); Del Bino and Bernerd, British Journal of Dermatology 169 (2013).
+    Lighter is larger: Chardon, Cretois and Hourseau, Int. J. Cosmetic Science 13 (1991); classes of
+    Del Bino and Bernerd, British Journal of Dermatology 169 (2013).
     """
     return np.asarray(np.degrees(np.arctan2(colors[..., 0] - 50, colors[..., 2])))

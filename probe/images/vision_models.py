@@ -12,7 +12,7 @@ from PIL import Image
 
 from probe.errors import DataError, ModelError
 from probe.images.guidance_cache import LEAST_ROWS
-from probe.images.reading import Images, check_images, open_batches
+from probe.images.reading import Images, open_batches
 from probe.io.progress import Progress
 from probe.text.checkpoints import refuse_pickle
 from probe.text.loading import find_device, opening
@@ -91,15 +91,9 @@ def batches(
     batch_size: int,
     progress: Progress | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Open and preprocess images batch by batch; only one batch is in memory.
-
-    ``progress`` is called when the consumer asks for the next batch.
-    """
-    check_images(images)
-    for batch in open_batches(images, batch_size=batch_size):
+    """Open and preprocess images batch by batch, as `open_batches` opens them."""
+    for batch in open_batches(images, batch_size=batch_size, progress=progress):
         yield preprocessor(list(batch.values()))
-        if progress is not None:
-            progress(max(batch) + 1, len(images))
 
 
 def filled(rows: torch.Tensor) -> torch.Tensor:

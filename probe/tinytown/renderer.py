@@ -23,6 +23,11 @@ def render_all(scenes: Iterable[Scene]) -> npt.NDArray[np.uint8]:
     return np.stack([np.asarray(render(scene)) for scene in scenes])
 
 
+def render_pair(left: Scene, right: Scene) -> Image.Image:
+    """Draw two scenes side by side, 128 x 64 RGB; each half is that of `render`."""
+    return Image.fromarray(np.hstack(list(render_all([left, right]))))
+
+
 def _draw_thing(scene: Scene) -> Canvas:
     """Draw the scene's thing in a random hue before a random pale wall."""
     rng = np.random.default_rng(scene.style)

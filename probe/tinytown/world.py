@@ -154,6 +154,11 @@ class Town:
             unclear=tuple(name for name, share in UNCLEAR.items() if rng.random() < share),
         )
 
+    def pair(self, roles: tuple[str, str]) -> tuple[Scene, Scene]:
+        """Draw two inhabitants with these occupations, left and right in random order."""
+        first, second = (self.person(role) for role in roles)
+        return (first, second) if self._rng.random() < 0.5 else (second, first)
+
     def _weighted(
         self, values: tuple[str, ...], weights: Mapping[str, tuple[float, ...]], traits: set[str]
     ) -> str:

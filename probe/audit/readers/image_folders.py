@@ -34,6 +34,8 @@ class ImageFolder:
     notes: tuple[str, ...] = ()
     groups: list[str] | None = None
     """Name of each image's group, where there are several."""
+    prompts: list[str] | None = None
+    """Prompt of each image, where it is known."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -107,6 +109,7 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
         seeds=seeds if seeds and all(seeds) else None,
         notes=tuple(notes),
         groups=selection.groups(chosen[is_kept]) if selection.by else None,
+        prompts=kept["prompt"].tolist() if "prompt" in kept else None,
     )
 
 

@@ -61,15 +61,12 @@ class FaceClassifier:
         """
         import pandas as pd
 
-        from probe.images.reading import check_images, open_batches
+        from probe.images.reading import open_batches
 
-        check_images(images)
         parts = []
-        for batch in open_batches(images, batch_size=batch_size):
+        for batch in open_batches(images, batch_size=batch_size, progress=progress):
             names = [str(images[row]) for row in batch]
             parts.append(self.label_opened(list(batch.values()), names=names))
-            if progress is not None:
-                progress(max(batch) + 1, len(images))
         return pd.concat(parts, ignore_index=True)
 
     def label_opened(self, opened: Sequence[Image], *, names: Sequence[str]) -> pd.DataFrame:

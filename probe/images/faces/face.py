@@ -43,6 +43,17 @@ class FaceDetector(Protocol):
         """Find the faces of each of some upright RGB images with their file names."""
 
 
+class Halves:
+    """Takes each half of an image, left and right, for a face."""
+
+    name = "the halves of each image"
+
+    def find(self, images: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
+        """Return two boxes for each image."""
+        halves = ((of.width / 2, of.height) for of in images)
+        return [[Face(0, 0, *half), Face(half[0], 0, *half)] for half in halves]
+
+
 def crop_face(image: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
     """Crop the largest of an image's faces, as a square with a margin.
 
@@ -60,6 +71,20 @@ def crop_face(image: Image, faces: Sequence[Face], *, margin: float) -> Image | 
     left, right = _span(largest.left + largest.width / 2, side, image.width)
     top, bottom = _span(largest.top + largest.height / 2, side, image.height)
     return image.crop((left, top, right, bottom))
+
+
+def two_faces(faces: Sequence[Face]) -> tuple[Face, Face] | str:
+    """Choose the two largest faces, left to right.
+
+    ``"undetected"`` if they are fewer, ``"ambiguous"`` if a third is `SIMILAR` to the second.
+    """
+    if len(faces) < 2:
+        return UNDETECTED
+    first, second, *others = sorted(faces, key=lambda face: face.area, reverse=True)
+    if others and others[0].area >= SIMILAR * second.area:
+        return AMBIGUOUS
+    left, right = sorted((first, second), key=lambda face: face.left + face.width / 2)
+    return left, right
 
 
 def _span(center: float, length: float, limit: int) -> tuple[int, int]:

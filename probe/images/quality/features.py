@@ -13,7 +13,7 @@ from PIL import Image
 
 from probe.arrays import Double
 from probe.errors import ModelError
-from probe.images.reading import Images, check_images, open_batches
+from probe.images.reading import Images, open_batches
 from probe.images.vision_models import load_vision_model
 from probe.io.progress import Progress
 from probe.text.checkpoints import read_config
@@ -64,7 +64,6 @@ class FeatureExtractor:
 
         Parameters and errors are those of `probe.images.attributes.AttributeClassifier.label`.
         """
-        check_images(images)
         for batch in open_batches(images, batch_size=batch_size):
             rows = np.stack([self._prepared(image) for image in batch.values()])
             yield self._features(torch.from_numpy(rows).to(self.model.device))

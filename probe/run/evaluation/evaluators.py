@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from probe.errors import DataError, ModelError
-from probe.images.classifier_names import is_named, named_revision
-from probe.images.onnx_classifier import own_face_margin
+from probe.images.onnx_classifier import is_named, named_revision, own_face_margin
 from probe.images.plan import read_metadata
 from probe.images.reading import ImageBytes, Images
 from probe.io.artifacts import hash_parts, read_table, write_table
@@ -55,7 +54,7 @@ def evaluator_folder(run: Run, name: str) -> Path:
     The ``selector`` is the classifier that chooses training images and settings. Of a model with
     two classifiers, trained apart, the first selects and ``second_classifier`` scores: otherwise
     the correction would be rewarded for the errors of its judge. A classifier that is no folder
-    (`probe.images.classifier_names`) is its name or file.
+    (`probe.images.onnx_classifier.is_named`) is its name or file.
     """
     of_model = run.model_folder / "classifier"
     if name == "selector":
