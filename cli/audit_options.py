@@ -112,7 +112,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
     },
     GENERAL: {
         "table": {"type": OUTPUT, "help": "Write each subject's shares to a CSV file."},
-        "figure": {"type": OUTPUT, "help": "Draw MAD of the groups, or the roles: FILE.pdf, .png or .svg."},
+        "figure": {"type": OUTPUT, "help": "Draw MAD of groups, or roles: FILE.pdf, .png, .svg."},
     },
     ADVANCED: {
         "calibration": {
