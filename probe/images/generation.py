@@ -137,6 +137,7 @@ def generate(
             sent = drawing if changes else drawing._replace(method=Intervention())
             name = str(dtype).removeprefix("torch.")
             opener = partial(open_drawing, sent, torch.get_num_threads(), name)
+            folder.mkdir(parents=True, exist_ok=True)
             finished = _written(distribute(opener, missing(), (folder, _write_part)), write)
         with closing(finished):
             for number in finished:

@@ -14,8 +14,6 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -50,30 +48,18 @@ class Executor(Protocol):
         """Run a function in a process a worker, which share a training."""
 
 
-@dataclass(frozen=True)
-class Distribute:
-    """Lets workers open models with a function, and yields keys and results of keyed pieces."""
+Distribute: TypeAlias = Callable[..., Results[Any]]
+"""Yields keys and results of pieces with keys, from workers that open models with a function.
 
-    run: Callable[[Callable[[Any], Any], Iterable[Any]], Results[Any]]
-    is_shared: bool = False
-
-    def __call__(
-        self,
-        opener: Callable[[Any], Any],
-        pieces: Iterable[Any],
-        write: tuple[Path, Callable[[Path, Any, Any], None]] | None = None,
-    ) -> Results[Any]:
-        """Yield keys and results, or None if workers ``write`` pieces and results into a folder."""
-        if self.is_shared and write is not None:
-            folder, function = write
-            folder.mkdir(parents=True, exist_ok=True)
-            opener = partial(_open_writer, opener, folder.absolute(), function)
-        return self.run(opener, pieces)
+With a folder and a function of it, a piece and its result, workers of a shared file system write
+results there, and return None.
+"""
 
 
-def _open_writer(
+def open_writer(
     opener: Callable[[Any], Any], folder: Path, write: Callable[[Path, Any, Any], None], models: Any
 ) -> Callable[[Any], None]:
+    """Open models on a worker that writes its results itself."""
     work = opener(models)
 
     def work_and_write(piece: Any) -> None:
@@ -206,12 +192,10 @@ class RayExecutor:
         given: dict[Any, tuple[Any, Any, int]] = {}  # by reference to the result
         workers, is_over = self._workers, False
 
-        def start(worker: Any, n_ended: int) -> None:
+        def begin(n_ended: int, worker: Any = None) -> None:
+            if worker is None:
+                workers.append(worker := self._actor.remote(self._n_threads))
             given[worker.begin.remote(told)] = worker, None, n_ended
-
-        def add(n_ended: int) -> None:
-            workers.append(self._actor.remote(self._n_threads))
-            start(workers[-1], n_ended)
 
         def give(worker: Any) -> None:
             piece, n_ended = again.pop() if again else (next(to_do, None), 0)
@@ -219,10 +203,8 @@ class RayExecutor:
                 given[worker.run.remote(*piece)] = worker, piece, n_ended
 
         try:
-            for worker in workers:
-                start(worker, 0)
-            for _ in range(self.n_workers - len(workers)):
-                add(0)
+            for worker in [*workers, *[None] * (self.n_workers - len(workers))]:
+                begin(0, worker)
             is_begun = False
             while not is_begun or again or any(piece for _, piece, _ in given.values()):
                 (done, *_), _ = self._ray.wait(list(given))
@@ -239,7 +221,7 @@ class RayExecutor:
                     if worker in workers:
                         workers.remove(worker)
                         self._ray.kill(worker)
-                        add(n_ended + 1 if piece is None else 0)
+                        begin(n_ended + 1 if piece is None else 0)
                     continue
                 is_begun = True
                 for _ in range(_AT_ONCE if piece is None else 1):

@@ -2,18 +2,22 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from probe.arrays import Double, Matrix
+from probe.arrays import Double, Indices, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import as_embeddings
 from probe.latent.labels import Codes, as_codes
 from probe.stats.mean import mean_interval
 from probe.stats.notation import percent
 from probe.stats.resampling import BOOTSTRAP, Resampling
+
+LARGEST = 50_000
+"""Rows whose neighbours are compared, at most."""
 
 _SAME = 1e-12  # cosine distance of equal rows, but for rounding
 _CELLS = 4_000_000  # distances in memory at once, 32 MB: bounds memory, not the result
@@ -88,7 +92,8 @@ def neighbor_map(
     At least 3 rows must differ; they are compared by cosine. ``labels`` (n,) are classes which the
     map then separates (supervised UMAP): such a map is no evidence that the embeddings contain
     them. ``label_weight`` is from 0 (the embeddings alone) to 1 (the labels alone). The same seed
-    gives the same map, bit for bit on one machine.
+    gives the same map, bit for bit on one machine. Of more than `LARGEST` rows, a sample is mapped,
+    and all are placed on its map.
 
     References
     ----------
@@ -100,6 +105,12 @@ def neighbor_map(
     if label_weight == 0.0:
         codes = None  # umap lets labels count a little even then
     n_neighbors = min(n_neighbors, len(z) - 1)
+    if len(z) > LARGEST:
+        rows = _sample(len(z), seed)
+        some = None if codes is None else codes[rows]
+        options: Any = {"label_weight": label_weight, "seed": seed, "n_neighbors": n_neighbors}
+        found = neighbor_map(z[rows], labels=some, **options)
+        return replace(found, coordinates=found.place(z), rows=z)
     distances, neighbors = _nearest(z, z, n_neighbors)  # each row is its own first neighbour
     with warnings.catch_warnings():
         # umap warns at import that its neural variant, which is not used here, lacks tensorflow
@@ -160,7 +171,7 @@ def map_faithfulness(
     map that were none before.
 
     ``places`` (n, 2) are the coordinates of the rows of ``z`` on the map, compared by distance. Of
-    ``n_neighbors`` less than half of n are used at most.
+    ``n_neighbors`` less than half of n are used at most, and of the rows a sample of `LARGEST`.
 
     References
     ----------
@@ -169,6 +180,8 @@ def map_faithfulness(
     z, places = as_embeddings(z), as_embeddings(places)
     if len(z) != len(places):
         raise ShapeError(f"there are {len(z)} embeddings and {len(places)} places; needed the same")
+    if len(z) > LARGEST:
+        z, places = (of[_sample(len(z), resampling.seed)] for of in (z, places))
     if (n := len(z)) < 3:
         raise DataError(f"there are {n} rows; needed at least 3 to compare neighbours")
     k = min(n_neighbors, (n - 1) // 2)
@@ -195,6 +208,10 @@ def map_faithfulness(
         n_neighbors=k,
         n=n,
     )
+
+
+def _sample(n: int, seed: int) -> Indices:
+    return np.sort(np.random.default_rng(seed).choice(n, LARGEST, replace=False))
 
 
 def _nearest(rows: Double, z: Double, n_neighbors: int) -> tuple[Double, Codes]:

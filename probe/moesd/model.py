@@ -210,13 +210,11 @@ class MoESD(Correction):
             shape = {name: config[name] for name in ("n_features", "width", "style")}
             attributes = tuple(map(Attribute.from_json, config["attributes"]))
             shape["names"] = expert_names(attributes)
-            path = folder / "experts.safetensors"
-            experts = _read_experts(Experts, shape, path, kind="experts")
+            experts = _read_experts(Experts, shape, folder / "experts.safetensors")
             unet_experts = None
             if (settings := config["unet"]) is not None:
                 shape = {name: settings[name] for name in _UNET_SETTINGS}
-                path = folder / _UNET_FILE
-                unet_experts = _read_experts(UNetExperts, shape, path, kind="unet-experts")
+                unet_experts = _read_experts(UNetExperts, shape, folder / _UNET_FILE)
             for module in filter(None, (experts, unet_experts)):
                 module.to(encoder.device).eval().requires_grad_(False)
             vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
@@ -278,11 +276,9 @@ def _arrays(experts: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
     return {name: w.detach().cpu().numpy() for name, w in experts.state_dict().items()}
 
 
-def _read_experts(
-    cls: type[_AnyExperts], shape: Mapping[str, Any], path: Path, *, kind: str
-) -> _AnyExperts:
+def _read_experts(cls: type[_AnyExperts], shape: Mapping[str, Any], path: Path) -> _AnyExperts:
     """Read experts; whatever their shape says, only what the file holds is allocated."""
-    weights, _ = read_tensors(path, kind=kind)
+    weights, _ = read_tensors(path, kind=path.stem.replace("_", "-"))
     found = "adapter" if any(name.endswith("norm.weight") for name in weights) else "lora"
     config = path.parent / "config.json"
     if found != shape["style"]:

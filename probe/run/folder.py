@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
-from probe.io.executors import Distribute, refuse_other
+from probe.io.executors import Distribute, Results, open_writer, refuse_other
 from probe.io.files import exclusive, inside, refuse_links, remove_orphans
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
@@ -55,12 +55,13 @@ class Run:
             return None
         # Without what was found here: a worker has its own files.
         named = replace(self, progress=None, functions={}, classifiers={}, executor=None)
-        return Distribute(
-            lambda opener, pieces: executor.map(
-                partial(_open_on_worker, opener, named, self.revision), pieces
-            ),
-            executor.is_shared,
-        )
+
+        def distribute(opener: Any, pieces: Iterable[Any], write: Any = None) -> Results[Any]:
+            if write is not None and executor.is_shared:
+                opener = partial(open_writer, opener, write[0].absolute(), write[1])
+            return executor.map(partial(_open_on_worker, opener, named, self.revision), pieces)
+
+        return distribute
 
     def path(self, name: str) -> Path:
         """Return the path of a file that a setting names; it must be inside the run folder."""

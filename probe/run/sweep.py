@@ -243,10 +243,11 @@ def _evaluate(folder: Path, run: Run, progress: NamedProgress | None) -> dict[st
                     _copy(source, target)
         if not (folder / FILE).exists() or Config.read(folder) != run.config:
             run.config.write(folder)
+    here = Experiment.open(folder, device=run.device, progress=progress)
     experiment = Experiment.open(
         folder, device=run.device, progress=progress, executor=run.executor
     )
-    for stage in (experiment.embed, experiment.fit, experiment.train, experiment.generate):
+    for stage in (experiment.embed, experiment.fit, here.train, experiment.generate):
         stage()
     return experiment.evaluate().result.to_json()
 

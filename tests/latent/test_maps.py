@@ -54,7 +54,9 @@ assert torch.get_num_threads() == 1
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_umap_keeps_two_clusters_apart_and_is_deterministic():
+@pytest.mark.parametrize("largest", [40, 20])
+def test_umap_keeps_two_clusters_apart_and_is_deterministic(monkeypatch, largest):
+    monkeypatch.setattr("probe.latent.maps.LARGEST", largest)
     rng = np.random.default_rng(0)
     centers = np.zeros((2, 8))
     centers[[0, 1], [0, 1]] = 1.0
@@ -67,6 +69,9 @@ def test_umap_keeps_two_clusters_apart_and_is_deterministic():
     np.fill_diagonal(distances, np.inf)
     assert (label[distances.argmin(axis=1)] == label).all()
     np.testing.assert_array_equal(neighbor_map(z, seed=1, n_neighbors=8).coordinates, xy)
+    faithful = map_faithfulness(z, xy, n_neighbors=8)
+    assert faithful.n == largest
+    assert faithful.kept > 2 * faithful.chance
 
 
 def test_umap_takes_fewer_rows_than_neighbours():
