@@ -192,10 +192,10 @@ def cell_heat(cells: DataFrame) -> Figure:
     names = cells["cell"].str.split(", ", expand=True)
     pairs = cells[names.notna().sum(axis=1) == 2].assign(first=names[0], second=names[1])
     parts = list(pairs.groupby("intersection", sort=False))
-    n_rows = pairs.groupby("intersection", sort=False)["first"].nunique()
-    size = (COLUMN[0], 0.4 + 0.75 * len(parts) + 0.22 * int(n_rows.sum()))
+    n_rows = [rows["first"].nunique() for _, rows in parts]
+    size = (COLUMN[0], 0.4 + 0.75 * len(parts) + 0.22 * sum(n_rows))
     figure = StyledFigure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(parts), 2, squeeze=False, height_ratios=[*n_rows])
+    panels = figure.subplots(len(parts), 2, squeeze=False, height_ratios=n_rows)
     for row, (name, of) in zip(panels, parts, strict=True):
         for axes, (side, label) in zip(row, SIDE_LABELS.items(), strict=True):
             rows = of[of["side"] == side]

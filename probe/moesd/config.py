@@ -60,8 +60,7 @@ class TrainConfig(Settings):
     )
     keep: str = setting(
         "",
-        "Attributes that the experts must leave as they are, with commas between: what a value's "
-        "word changes along them is not learned (docs/attributes.md).",
+        "Attributes that the experts must leave as they are, with commas (docs/attributes.md).",
         is_later=True,
     )
     side: str = setting(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from probe.arrays import Double
-from probe.text.attributes import Attribute
+from probe.errors import ShapeError
 
 STRENGTHS = (1.0, 2.0, 3.0)
 """Strengths at which each expert is measured; see `MeasuredExperts.weights`."""
+
+RECOGNISED = 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,11 @@ class MeasuredExperts:
     that show each value. The rest, if any, do not show the subject."""
     n_images: int
     """Images of each subject and variant."""
+
+    def __post_init__(self) -> None:
+        _, n_variants, n_values = self.shares.shape
+        if n_variants != len(self.strengths) * n_values:
+            raise ShapeError(f"there are {n_variants} variants of {n_values} experts")
 
     @property
     def weights(self) -> Double:
@@ -56,41 +63,29 @@ class MeasuredExperts:
 
         They minimise ``sum_j |q A_j - t|^2`` over the simplex, with the `shrunk` shares A_j of
         subject j and the target t. As q has sum 1, this is the non-negative least-squares solution
-        of ``(A_j - t)' q = 0, sum q = 1``, scaled to sum 1.
+        of ``(A_j - t)' q = 0, sum q = 1``, scaled to sum 1. A variant whose images show their
+        subject less often than `RECOGNISED` times those of its expert at the first strength is not
+        drawn.
         """
         from scipy.optimize import nnls
 
-        off = np.moveaxis(self.shrunk - target, 1, 2).reshape(-1, self.shares.shape[1])
-        rows = np.vstack([off, np.ones(off.shape[1])])
+        recognised = self.shares.sum(axis=2).mean(axis=0).reshape(len(self.strengths), -1)
+        drawn = (recognised >= RECOGNISED * recognised[0]).ravel()
+        off = np.moveaxis(self.shrunk - target, 1, 2)[..., drawn].reshape(-1, drawn.sum())
+        rows = np.vstack([off, np.ones(drawn.sum())])
         found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
-        shares: Double = found / found.sum()
+        shares = np.zeros(drawn.size)
+        shares[drawn] = found / found.sum()
         return shares
 
     def reached(self, target: Double) -> Double:
         """Return the mean share of each value with `draws`, (n_values,)."""
-        mean: Double = self.draws(target) @ self.shares.mean(axis=0)
-        return mean
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `read_measured` reads."""
-        return {
-            "strengths": list(self.strengths),
-            "n_images": self.n_images,
-            "shares": self.shares.round(4).tolist(),
-        }
+        return self.draws(target) @ self.shares.mean(axis=0)  # type: ignore[no-any-return]
 
 
-def read_measured(
-    data: Mapping[str, Mapping[str, Any]], attributes: Iterable[Attribute]
-) -> dict[str, MeasuredExperts]:
-    """Read, by attribute, what `MeasuredExperts.to_json` returned; `ValueError` if damaged."""
-    found = {}
-    for of in attributes:
-        if (entry := data.get(of.name)) is None:
-            continue
-        strengths, n_values = tuple(map(float, entry["strengths"])), len(of.values)
-        shares = np.array(entry["shares"], float)
-        if shares.ndim != 3 or shares.shape[1:] != (len(strengths) * n_values, n_values):
-            raise ValueError(f"the measured experts of {of.name} have shape {shares.shape}")
-        found[of.name] = MeasuredExperts(strengths, shares, int(entry["n_images"]))
-    return found
+def read_measured(data: Mapping[str, Mapping[str, Any]]) -> dict[str, MeasuredExperts]:
+    """Read, by attribute, the fields of measured experts that a correction was saved with."""
+    return {
+        name: MeasuredExperts(tuple(of["strengths"]), np.array(of["shares"], float), of["n_images"])
+        for name, of in data.items()
+    }

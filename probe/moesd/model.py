@@ -174,7 +174,7 @@ class MoESD(Correction):
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
             "objective": self.objective,
-            "measured": {name: of.to_json() for name, of in self.measured.items()},
+            "measured": {name: asdict(of) for name, of in self.measured.items()},
             "router": asdict(self.router),
             "unet": unet and {name: getattr(unet, name) for name in _UNET_SETTINGS},
         }
@@ -230,7 +230,7 @@ class MoESD(Correction):
                 objective=config["objective"],
                 router=router,
                 recipe=config.get("recipe", ""),
-                measured=read_measured(config["measured"], attributes),
+                measured=read_measured(config["measured"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ShapeError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else one_line(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,22 +14,15 @@ from probe.images.intervention import Condition
 from probe.images.plan import GenerationPlan, planned_rows
 from probe.io.artifacts import hash_parts
 from probe.moesd.draws import STRENGTHS, MeasuredExperts
+from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
-from probe.run.evaluation.evaluators import (
-    SUBJECT,
-    evaluator_folder,
-    evaluators_line,
-    load_whole_classifier,
-)
+from probe.run.evaluation import evaluators
 from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import generation_line, make_images, training_lexicon
 from probe.run.routing import attributes_of
 from probe.text.attributes import Attribute
 from probe.text.templates import fill
-
-if TYPE_CHECKING:
-    from probe.moesd.model import MoESD
 
 _FOLDER = f"{MOESD}/measured"
 
@@ -44,7 +37,7 @@ def measured_from(run: Run) -> str:
     """Hash what the measurement depends on beside the correction; empty without one."""
     if not measured_attributes(run):
         return ""
-    selector = evaluators_line(run, evaluator_folder(run, "selector"))
+    selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
     return hash_parts("measured", run.revision, selector, generation_line(run), repr(STRENGTHS))
 
 
@@ -91,11 +84,11 @@ def _measure(run: Run, moesd: MoESD, attribute: Attribute, pipeline: Any) -> Mea
     method = _GivenRoutes(moesd, plan.table["kind"].tolist())
     label = f"images of each {attribute.name}"
     images = make_images(run, pipeline, plan, folder, intervention=method, label=label)
-    classifier = load_whole_classifier(run, "selector")
+    classifier = evaluators.load_whole_classifier(run, "selector")
     name, labels = attribute.seen_by(classifier.attributes)
     seen = classifier.label([folder / file for file in images["file_name"]])
     shown = seen[[name]].to_numpy() == np.array([labels[value] for value in attribute.values])
-    if SUBJECT in seen:
-        shown &= (seen[SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
+    if evaluators.SUBJECT in seen:
+        shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
     shares = shown.reshape(*shape[:2], n_images, n_values).mean(axis=2)
     return MeasuredExperts(STRENGTHS, shares, n_images)

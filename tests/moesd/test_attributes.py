@@ -146,7 +146,7 @@ def test_images_of_a_value_that_the_model_hardly_draws_are_drawn_more_often(
 ):
     shown = np.eye(4)
     shown[2] = [0.0, 0.0, 0.5, 0.5]  # half of the images of the expert of brown skin show dark skin
-    none = np.zeros((2, 4, 4))  # with strength 2, no subject is recognised
+    none = np.tile(0.9 * np.eye(4), (2, 1, 1))  # at strength 2, one image in ten shows another job
     measured = MeasuredExperts((1.0, 2.0), np.concatenate([np.stack([shown] * 2), none], axis=1), 4)
     shares = measured.draws(np.full(4, 0.25))
     np.testing.assert_allclose(shares, [0.25, 0.25, 0.5, 0, 0, 0, 0, 0], atol=1e-9)

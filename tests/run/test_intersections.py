@@ -12,9 +12,13 @@ from figures.drawing import build
 from figures.sources import RunFiles
 from probe.io.artifacts import read_table
 from probe.run import Experiment
+from probe.run.config import Config
+from probe.run.evaluation.corrected import Seen
 from probe.run.folder import Run
+from probe.run.studies import stated
 from probe.run.studies.intersections import tables
 from probe.stats.resampling import Resampling
+from probe.text.concepts import load_attributes
 
 PEOPLE = {"gender": ["woman", "man"], "age": ["young", "old"], "skin": ["light", "dark"]}
 SUBJECTS = [f"job {i}" for i in range(12)]
@@ -135,3 +139,25 @@ def test_too_many_combinations_leave_an_attribute_out():
     many = PEOPLE | {"race": list("abcdefg")}
     assert list(tables.largest(many, max_cells=40)) == ["gender", "age", "skin"]
     assert list(tables.largest(many, max_cells=56)) == list(many)
+
+
+def test_prompts_that_state_an_attribute_keep_it_and_are_corrected_in_another(studied, monkeypatch):
+    run, [age] = Run(studied, Config.read(studied)), load_attributes("age")
+    others = [(age, Seen("age", {value: value for value in age.values}))]
+
+    def both_sides(run, plan, folder, *, label):
+        """See women in all images, half as many after; and every other old person as young."""
+        is_even = plan.table.groupby(["subject", "kind"]).cumcount() % 2 == 0
+        age = np.where((plan.table["asked"] == "old") & is_even, "young", plan.table["asked"])
+        corrected = np.where(is_even, "woman", "man")
+        sides = {"base": "woman", "moesd": corrected}
+        seen = [plan.table.assign(side=of, gender=sides[of], age=age, key="") for of in sides]
+        return pd.concat(seen, ignore_index=True)
+
+    monkeypatch.setattr("probe.run.images.make_both_sides", both_sides)
+    monkeypatch.setattr(stated, "_others", lambda run: others)
+    made, answer = stated.Stated().compute(run)
+    [found] = answer.data.values()
+    assert found["kept"]["before"] == found["kept"]["after"] == pytest.approx(5 / 6)
+    assert (found["mad"]["before"], found["mad"]["after"]) == (0.5, 0.0)
+    assert "a photo of an old nurse" in set(made["stated"]["prompt"])

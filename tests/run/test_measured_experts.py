@@ -32,7 +32,7 @@ def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch
         return pd.DataFrame(rows)
 
     seen = SimpleNamespace(attributes={"skin": SKINS, "subject": ["nurse"]}, label=label)
-    monkeypatch.setattr(measured_experts, "load_whole_classifier", lambda *_: seen)
+    monkeypatch.setattr(measured_experts.evaluators, "load_whole_classifier", lambda *_: seen)
     of = skin_run(run, measured_images=2)
     moesd = measured_experts.measure_experts(of, train_correction(of))
     shown = np.eye(4)[[0, 1, 3, 3]]

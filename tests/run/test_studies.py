@@ -70,9 +70,10 @@ def test_every_study_leaves_its_files_and_says_what_it_found(studied):
     assert [outcome.stage for outcome in outcomes] == [study.name for study in studies()]
     assert not any(outcome.was_made for outcome in outcomes)
     skipped = {outcome.stage: outcome.why for outcome in outcomes if not outcome.result.summary()}
-    assert skipped.keys() == {"prediction", "intersections"}
+    assert skipped.keys() == {"prediction", "intersections", "stated"}
     assert "needed 6 and 3" in skipped["prediction"]
     assert "knows no attribute of people beside gender" in skipped["intersections"]
+    assert "knows no attribute that prompts can state" in skipped["stated"]
     for outcome in outcomes:
         if outcome.stage in skipped:
             continue
@@ -137,7 +138,9 @@ def test_what_requires_images_or_a_correction_says_so_and_all_other_studies_are_
     experiment = Experiment.open(run)
     with_pictures = {study.name for study in studies() if study.requires == ("evaluate",)}
     skipped = {of.stage for of in experiment.study() if "requires evaluate, but" in of.why}
-    assert skipped == with_pictures == {"mixture", "prediction", "intersections", "levels"}
+    assert (
+        skipped == with_pictures == {"mixture", "prediction", "intersections", "levels", "stated"}
+    )
     with pytest.raises(StageError, match="levels requires evaluate"):
         experiment.study("levels")
     shutil.rmtree(run / "moesd")

@@ -187,22 +187,20 @@ def _inputs(run: Run) -> list[str]:
 
 def _measured_lines(run: Run) -> list[str]:
     """Say what the draws of measured experts come to, as the classifier that selects sees it."""
+    import numpy as np
+
     from probe.io.artifacts import read_json
     from probe.moesd.draws import read_measured
-    from probe.moesd.targets import Target
     from probe.run.routing import attributes_of
 
-    attributes = {of.name: of for of in attributes_of(run)}
+    values = {attribute.name: attribute.values for attribute in attributes_of(run)}
     saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
     lines = []
-    for name, of in read_measured(saved.get("measured", {}), attributes.values()).items():
-        values = attributes[name].values
-        parity = Target.parity(len(values)).default
-        reached = zip(values, map(percent, of.reached(parity)), strict=True)
-        lines.append(
-            f"{name} of {len(of.shares)} occupations trained on, with the draws that come nearest "
-            f"to {percent(parity[0], 0)} each: {', '.join(map(' '.join, reached))}"
-        )
+    for name, of in read_measured(saved.get("measured", {})).items():
+        even = np.full(n := len(values[name]), 1 / n)
+        reached = zip(values[name], map(percent, of.reached(even)), strict=True)
+        shares = ", ".join(map(" ".join, reached))
+        lines.append(f"{name}: nearest to even that its experts come, trained on: {shares}")
     return lines
 
 
