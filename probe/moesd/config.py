@@ -58,11 +58,6 @@ class TrainConfig(Settings):
         "between, each on its own (docs/attributes.md).",
         is_later=True,
     )
-    keep: str = setting(
-        "",
-        "Attributes that the experts must leave as they are, with commas (docs/attributes.md).",
-        is_later=True,
-    )
     side: str = setting(
         "text", "Where experts are inserted: text, unet, or both.", choices=("text", "unet", "both")
     )
@@ -186,13 +181,6 @@ class TrainConfig(Settings):
                 "token_place to 'subject', or choose the objective 'both'"
             )
 
-        if self.keep:
-            load_attributes(f"{self.attributes},{self.keep}")
-            if name != "counterfactual":
-                raise OptionError(
-                    f"keep is {self.keep!r}, which needs the objective counterfactual and not "
-                    f"{name}; set one of the two"
-                )
         if self.attributes != "gender":
             load_attributes(self.attributes)
             if name != "counterfactual" or self.gate_kind != "trained":

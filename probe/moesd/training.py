@@ -47,7 +47,6 @@ def train_moesd(
     pipeline: Any = None,
     gate: Gate | None = None,
     attributes: tuple[Attribute, ...] = (GENDER,),
-    kept: tuple[Attribute, ...] = (),
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
@@ -70,8 +69,6 @@ def train_moesd(
     attributes : tuple of Attribute
         What is corrected; other than gender alone needs the objective ``counterfactual``. Their
         words are those of the counterfactuals and of the routers that ask the denoiser for shares.
-    kept : tuple of Attribute
-        What the experts must leave as it is; see `CounterfactualStates`.
     checkpoint : Checkpoint, optional
         Where to store the training state, to resume an interrupted training; remove it once the
         correction is saved.
@@ -89,7 +86,7 @@ def train_moesd(
         )
     moesd = _untrained(encoder, prompts, replace(gate, attributes=attributes), pipeline, config)
 
-    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, kept)
+    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline)
     loop = Loop(
         moesd.weights(),
         config,
@@ -142,7 +139,6 @@ def _objectives(
     config: TrainConfig,
     examples: Path | None,
     pipeline: Any,
-    kept: tuple[Attribute, ...],
 ) -> list[tuple[Callable[[], Objective], int]]:
     """List the constructors of the objectives, each with its number of steps.
 
@@ -162,7 +158,6 @@ def _objectives(
 
     def counterfactual(*, all_positions: bool = False) -> Objective:
         options: dict[str, Any] = {"emphasis": config.emphasis, "all_positions": all_positions}
-        options["kept"] = [Counterfactuals(of.words) for of in kept]
         return CounterfactualStates(moesd, neutral, counterfactuals, **options)
 
     def diffusion() -> Objective:

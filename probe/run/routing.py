@@ -114,11 +114,11 @@ def target_line(run: Run) -> str:
     return hash_file(run.path(target)) if names_table(target) else ""
 
 
-def attributes_of(run: Run, names: str = "") -> tuple[Attribute, ...]:
-    """Read attributes, by default the corrected ones; gender has the lexicon's first adjectives."""
+def attributes_of(run: Run) -> tuple[Attribute, ...]:
+    """Read the attributes that a run corrects; gender has the lexicon's first adjectives."""
     first = run.lexicon.adjectives[0]
     gender = replace(GENDER, values={"female": (first.female,), "male": (first.male,)})
-    found = load_attributes(names or run.config.train.attributes)
+    found = load_attributes(run.config.train.attributes)
     return tuple(gender if of.name == GENDER.name else of for of in found)
 
 

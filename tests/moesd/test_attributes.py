@@ -206,8 +206,6 @@ def test_routers_that_cannot_serve_attributes_are_refused(kind, n_values, says):
         ({"attributes": "../../age.toml"}, "known are gender"),
         ({"attributes": "age", "objective": "latent"}, "needs the objective counterfactual"),
         ({"attributes": "age", "gate_kind": "closed-form"}, "gate_kind trained"),
-        ({"attributes": "age", "keep": "gender,age"}, "the value young twice"),
-        ({"keep": "age", "objective": "noise"}, "keep is 'age', which needs the objective"),
     ],
 )
 def test_attributes_that_cannot_be_trained_are_refused(settings, says):

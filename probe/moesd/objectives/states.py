@@ -23,9 +23,7 @@ class CounterfactualStates:
     target. It trains token and experts on gender-neutral prompts of training occupations, skewed or
     not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
     compared, since each step encodes them. With ``all_positions``, all are, and each prompt is
-    encoded once: only the experts are trained. Of ``x_k - x``, what lies along the axes of an
-    attribute that is ``kept`` (from its first value's counterfactual to each other's) is left out,
-    so that "female" does not become "young and female". The objective is ours.
+    encoded once: only the experts are trained. The objective is ours.
     """
 
     name = "counterfactual states"
@@ -37,7 +35,6 @@ class CounterfactualStates:
         prompts: Sequence[str],
         counterfactuals: Counterfactuals,
         *,
-        kept: Sequence[Counterfactuals] = (),
         emphasis: float = 1.0,
         all_positions: bool = False,
     ) -> None:
@@ -51,14 +48,11 @@ class CounterfactualStates:
             self.parameters.insert(0, token.vector)
         with torch.no_grad():
             plain = token.states(encoder, self._ids, self._places)
-            stated, *of_kept = (
-                of.aligned_states(encoder, token, prompts)[:, :, : self._ids.shape[1]]
-                for of in (counterfactuals, *kept)
-            )
-            shifts = _without(stated - plain, of_kept)
+            stated = counterfactuals.aligned_states(encoder, token, prompts)
+            stated = stated[:, :, : self._ids.shape[1]]
             n_values = [len(of.values) for of in correction.attributes for _ in of.values]
             by_value = torch.tensor([emphasis if n == 2 else 1.0 for n in n_values]).to(plain)
-            self._targets = plain + by_value[:, None, None, None] * shifts
+            self._targets = plain + by_value[:, None, None, None] * (stated - plain)
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
         self._fixed = plain if all_positions else None
 
@@ -75,20 +69,6 @@ class CounterfactualStates:
             )
         ]
         return torch.stack(left).mean()
-
-
-def _without(shifts: torch.Tensor, kept: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Remove from shifts what lies along the axes of kept attributes, at each token by itself.
-
-    All have shape (n_values, n_prompts, n_tokens, n_features).
-    """
-    if not kept:
-        return shifts
-    axes = torch.cat([states[1:] - states[0] for states in kept]).movedim(0, -1)
-    span, scale, _ = torch.linalg.svd(axes.double(), full_matrices=False)
-    span = span * (scale > 1e-6 * scale.amax())[..., None, :]  # 0 before the word: all are equal
-    along: torch.Tensor = span @ (span.mT @ shifts[..., None].double())
-    return shifts - along[..., 0].to(shifts)
 
 
 def leaves_out_positions(correction: Correction, prompts: Sequence[str]) -> bool:

@@ -114,8 +114,7 @@ class Train(Stage):
         """Hash of the settings and inputs."""
         # What the images were made with is in the hash of the images.
         settings = settings_line(run.config.train, without=("guidance_scale",))
-        chosen = [*filter(None, [run.config.train.attributes, run.config.train.keep])]
-        of = [hash_file(path) for path in attribute_files(",".join(chosen))]
+        of = [hash_file(path) for path in attribute_files(run.config.train.attributes)]
         return hash_parts("train, with router", settings, *_inputs(run), *_lessons(), *of)
 
 
@@ -154,7 +153,6 @@ def train_correction(
         examples=examples,
         pipeline=pipeline,
         attributes=attributes_of(run),
-        kept=attributes_of(run, config.keep) if config.keep else (),
         gate=gate,
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
