@@ -127,8 +127,8 @@ class TrainConfig(Settings):
     )
     measured_images: int = setting(
         3,
-        "Images of each training occupation, expert and strength (1, 2 and 3), by which the draws "
-        "of an attribute of more than two values are set; 0: draws have the shares of the target.",
+        "Images of each training occupation, expert and strength, by which the draws of an "
+        "attribute of more than two values are set (docs/attributes.md); 0: its target's shares.",
         minimum=0,
         is_later=True,
     )

@@ -12,8 +12,8 @@ from probe.arrays import Double
 from probe.errors import ShapeError
 
 STRENGTHS = (1.0, 2.0, 3.0)
-"""Strengths at which each expert is measured; see `MeasuredExperts.weights`."""
-
+"""Strengths at which each expert is measured; see `MeasuredExperts.weights`. Where several
+attributes are corrected, whose experts are added, only at the first."""
 RECOGNISED = 0.98
 
 

@@ -70,8 +70,10 @@ def _measure(run: Run, moesd: MoESD, attribute: Attribute, pipeline: Any) -> Mea
     lexicon, n_images = training_lexicon(run), run.config.train.measured_images
     subjects, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
     n_values = len(attribute.values)
-    shape = len(subjects), len(STRENGTHS) * n_values, n_values
-    unmeasured = MeasuredExperts(STRENGTHS, np.ones(shape), n_images)  # names the variants
+    # Experts of several attributes are added: stronger ones would cost the subject.
+    strengths = STRENGTHS if len(moesd.attributes) == 1 else STRENGTHS[:1]
+    shape = len(subjects), len(strengths) * n_values, n_values
+    unmeasured = MeasuredExperts(strengths, np.ones(shape), n_images)  # names the variants
     moesd = replace(moesd, measured={attribute.name: unmeasured})
     seed = f"measured {run.config.train.seed}"
     rows = [
@@ -91,4 +93,4 @@ def _measure(run: Run, moesd: MoESD, attribute: Attribute, pipeline: Any) -> Mea
     if evaluators.SUBJECT in seen:
         shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
     shares = shown.reshape(*shape[:2], n_images, n_values).mean(axis=2)
-    return MeasuredExperts(STRENGTHS, shares, n_images)
+    return MeasuredExperts(strengths, shares, n_images)

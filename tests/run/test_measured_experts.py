@@ -40,6 +40,10 @@ def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch
     n_training = len(of.lexicon.occupations_of("train"))
     np.testing.assert_array_equal(moesd.measured["skin_tone"].shares, [expected] * n_training)
     assert not (run / "moesd" / "measured").exists()
+    of = skin_run(run, measured_images=1, attributes="gender,skin_tone")
+    both = measured_experts.measure_experts(of, train_correction(of)).measured
+    assert both.keys() == {"skin_tone"}
+    np.testing.assert_array_equal(both["skin_tone"].shares, [shown] * n_training)
 
 
 def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_training(run):
