@@ -148,6 +148,7 @@ def _audit(options: Options) -> tuple[str, Options]:
 
 
 def _refuse_unused(source: Source, other: Source) -> None:
+    """Refuse a ``--map`` of a value that neither source has."""
     from probe.audit.tables import LabelTable
     from probe.errors import DataError
 
@@ -181,7 +182,9 @@ def _compare_with_people(judge: LabelTable, found: Options, options: Options) ->
     from probe.io.files import atomic
 
     folder, attribute = options["images"], found.get("groups", [found])[0]["attribute"]
-    pairs = pair_labels(judge, read_people(folder, attribute, _selection(options)), attribute)
+    people = read_people(folder, attribute, _selection(options))
+    _refuse_unused(judge, people)
+    pairs = pair_labels(judge, people, attribute)
     found["agreement"] = measure_agreement(pairs)
     page = disagreement_page(folder, pairs, found["agreement"])
     with atomic(options["disagreements"]) as temporary:

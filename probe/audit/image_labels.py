@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -64,7 +65,7 @@ def label_folder(
     if executor is not None:
         job = partial(labeller.open_on_worker, labeller.revision())
         distribute = partial(executor.map, job)
-    return label_images(
+    labels = label_images(
         find_images(folder, selection),
         opened,
         min_confidence=min_confidence,
@@ -74,6 +75,7 @@ def label_folder(
         progress=progress,
         distribute=distribute,
     )
+    return replace(labels, unused=frozenset(unknown))
 
 
 def label_images(

@@ -62,6 +62,10 @@ def test_nine_wrong_labels_of_one_cell_are_found_and_shown(tmp_path, save_onnx):
     first = found["agreement"]["cells"][0]
     assert (first["group"], first["subject"], first["people"]) == ("m1", "cook", "red")
     assert (first["n_differ"], first["n"], first["p_holm"] < 0.05) == (9, 9, True)
+    words[words.index("reds=red")] = "redds=red"
+    refused = CliRunner().invoke(main, [str(word) for word in words])
+    assert refused.exit_code != 0
+    assert "neither source has a value 'redds'" in refused.stderr
 
 
 @pytest.mark.real
