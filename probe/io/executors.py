@@ -207,6 +207,9 @@ class RayExecutor:
                 begin(0, worker)
             is_begun = False
             while not is_begun or again or any(piece for _, piece, _ in given.values()):
+                busy = [worker for worker, _, _ in given.values()]
+                for worker in [of for of in workers if of not in busy] if again else ():
+                    give(worker)
                 (done, *_), _ = self._ray.wait(list(given))
                 worker, piece, n_ended = given.pop(done)
                 try:

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -285,6 +286,33 @@ def test_a_training_by_ray_ends_in_the_bytes_of_torchrun_although_a_process_is_l
 def process_of(n):
     asked = itertools.count(n)
     return lambda piece: (os.getpid(), next(asked))
+
+
+def test_pieces_of_a_lost_worker_go_to_one_that_has_nothing_to_do():
+    """Of two workers, the second ends when the first is done; there is no place for a third."""
+    numbers, order = (
+        itertools.count(),
+        [*["begin0", "begin1", "run0", "run0", "run1", "run1", "run0", "run0"]],
+    )
+
+    def start(_):
+        number = next(numbers)
+        give = {name: lambda *of, name=name: (f"{name}{number}", of) for name in ("begin", "run")}
+        return SimpleNamespace(**{name: SimpleNamespace(remote=of) for name, of in give.items()})
+
+    def get(ref):
+        if ref[0] == "run1":
+            raise OSError
+        return ref[1]
+
+    ray = SimpleNamespace(cloudpickle=pickle, put=len, kill=id, get=get)
+    ray.exceptions = SimpleNamespace(RayTaskError=KeyError, RayError=OSError)
+    ray.wait = lambda refs: ([next(ref for ref in refs if ref[0] == order[0])], order.pop(0))
+    executor = object.__new__(RayExecutor)
+    vars(executor).update(_ray=ray, _actor=SimpleNamespace(remote=start), n_workers=2)
+    vars(executor).update(_workers=[], _n_threads=1, _n_gpus=0)
+    pieces = [(number, number) for number in range(4)]
+    assert sorted(executor.map(process_of, pieces)) == pieces
 
 
 @pytest.mark.slow
