@@ -73,6 +73,15 @@ start_options = option_group(
         "help": "Random split of the occupations into training, validation and test, 1, 2, ...; 0 "
         "takes the lexicon's own.",
     },
+    language={
+        "help": "Language of the prompts: en, de, es, fr, it, ja, pt, zh, or a TOML file, which is "
+        "copied into RUN."
+    },
+    form={
+        "type": click.Choice(("masculine", "star", "neutral")),
+        "help": "Neutral form of its occupations: generic masculine, of both genders, or of none.  "
+        "[default: masculine; neutral where nouns have no gender]",
+    },
 )
 EXECUTOR: dict[str, dict[str, Any]] = {
     "executor": {

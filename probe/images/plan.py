@@ -17,7 +17,6 @@ from probe.io.artifacts import atomic, hash_parts
 from probe.io.lines import read_json_lines
 from probe.text.attributes import GENDER, Attribute
 from probe.text.lexicon import SPLITS, Lexicon
-from probe.text.templates import fill
 
 COLUMNS = ("kind", "subject", "prompt", "seed", "file_name")
 METADATA = "metadata.jsonl"
@@ -61,18 +60,18 @@ class GenerationPlan:
         if n_images < 1:
             raise ValueError(f"n_images is {n_images}; needed at least 1")
         n_others = max(2, n_images // 4)
-        neutral = lexicon.templates[split].neutral[0]
         jobs = lexicon.occupations_of(*SPLITS[: SPLITS.index(split) + 1])
         rows: list[dict[str, Any]] = []
         for job in jobs:
-            prompts = [fill(neutral, subject=job)]
+            prompts = [lexicon.neutral_prompt(job, split)]
             rows += planned_rows("neutral", job, prompts, n_images, seed)
         for job in jobs:
             for kind in attributes[0].values:
                 prompts = explicit_prompts(lexicon, job, kind, split=split, attributes=attributes)
                 rows += planned_rows(kind, job, prompts, n_others, seed)
         for thing in lexicon.objects[split]:
-            rows += planned_rows("object", thing, [fill(neutral, subject=thing)], n_others, seed)
+            prompts = [lexicon.neutral_prompt(thing, split)]
+            rows += planned_rows("object", thing, prompts, n_others, seed)
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
 
     @classmethod
@@ -138,7 +137,7 @@ def explicit_prompts(
         said = said[-1:]  # "an old person" only where there is no template for an adjective
     prefixes = ["".join(f"{word} " for word in of) for of in product(*(of.words for of in others))]
     return [
-        fill(template, subject=subject, **{slot: prefix + word})
+        lexicon.prompt(template, subject, kind, **{slot: prefix + word})
         for (template, slot, word), prefix, _ in zip(
             cycle(said), cycle(prefixes), range(max(len(said), len(prefixes))), strict=False
         )

@@ -29,6 +29,7 @@ from probe.text.attributes import GENDER, Attribute
 from probe.text.captions.gender import NOTHING, read_gender
 from probe.text.checkpoints import resolve_model
 from probe.text.encoder import TextEncoder
+from probe.text.languages import Language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ class MoESD(Correction):
             "explicit_above": self.gate.explicit_above,
             "route": route,
             "is_abstained": self.gate.kind == "trained" and bool(row["is_abstained"]),
-            "left_alone": self.gate.read(self.encoder, [prompt], before).left_alone[0],
+            "left_alone": "".join(self.gate.read(self.encoder, [prompt], before).left_alone),
             "words": list(found.words),
             "passed_over": list(found.passed_over),
             "expert": self.name_expert(prompt, route),
@@ -168,6 +169,7 @@ class MoESD(Correction):
             "recipe": self.recipe,
             "subjects": list(token.subjects),
             "token_place": token.stands,
+            "language": token.language and asdict(token.language),
             "classes": list(gate.classes),
             "attributes": [attribute.to_json() for attribute in self.attributes],
             **{name: getattr(gate, name) for name in _GATE_SETTINGS},
@@ -220,10 +222,11 @@ class MoESD(Correction):
             vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
             gate = replace(gate, attributes=attributes)
             _check_sizes(encoder, vector, gate, experts)
-            stands = config["token_place"]
+            stands = config["token_place"], gate.unlisted
+            language = Language(**of) if (of := config.get("language")) else None
             return cls(
                 encoder=encoder,
-                token=SpecialToken(vector, tuple(config["subjects"]), stands, gate.unlisted),
+                token=SpecialToken(vector, tuple(config["subjects"]), *stands, language),
                 gate=gate,
                 experts=experts,
                 unet_experts=unet_experts,
@@ -242,10 +245,7 @@ class MoESD(Correction):
     def from_pretrained(cls, model: str | Path, encoder: TextEncoder | None = None) -> MoESD:
         """Read a correction from a folder or a hub id; see `load`.
 
-        Raises
-        ------
-        ModelError, ArtifactError
-            If there is none, it is damaged, or the encoder is another one.
+        If there is none, it is a `ModelError`.
         """
         return cls.load(resolve_model(model), encoder)
 

@@ -17,6 +17,7 @@ from probe.text.captions.rewriting import is_participle
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import prepared, rows_together
+from probe.text.languages import Language
 
 TOKEN = "<bias>"
 N_TOKENS = 3072
@@ -48,11 +49,13 @@ class SpecialToken:
     vector: torch.Tensor
     """Shape (n_features,), in the units of the token embedding."""
     subjects: tuple[str, ...]
-    """Subjects of the training: people only, since the token stands before a person."""
+    """People of the training, before whom the token stands; in another language a prompt each."""
     stands: str = "subject"
     """One of `probe.moesd.config.TOKEN_PLACES`; ``"nowhere"`` leaves prompts unchanged."""
     unlisted: tuple[str, ...] = ()
     """Nouns of the lexicon, which the word list of people does not hold; see `Gate.unlisted`."""
+    language: Language | None = None
+    """Where it is not English: the token stands after an opening of the language."""
 
     @classmethod
     def start(
@@ -62,17 +65,19 @@ class SpecialToken:
         *,
         stands: str = "subject",
         unlisted: Sequence[str] = (),
+        language: Language | None = None,
     ) -> SpecialToken:
-        """Initialise the vector with the embedding of "person"."""
+        """Initialise the vector with the embedding of "person", or of words for both genders."""
         if TOKEN in encoder.tokenizer.get_vocab():
             raise ModelError(
                 f"the vocabulary of {encoder.id} has the token {TOKEN} already; needed a model "
                 "without it: unload the textual inversion that added it"
             )
-        ids = encoder.tokenizer("person", add_special_tokens=False).input_ids
+        person = "person" if language is None else " ".join(language.stated)
+        ids = encoder.tokenizer(person, add_special_tokens=False).input_ids
         table = encoder.model.get_input_embeddings().weight.detach()
         start = table[ids].mean(dim=0).clone()
-        return cls(start, tuple(subjects), stands, tuple(unlisted))
+        return cls(start, tuple(subjects), stands, tuple(unlisted), language)
 
     @property
     def is_used(self) -> bool:
@@ -97,7 +102,10 @@ class SpecialToken:
         This is the first known subject, or else the first person of the word list with the words
         before the noun ("a software developer"). If neither is found in a prompt that shows a
         person, as the gate said, it is the first noun, unless another one may be the person: None.
+        In another language it is what follows the opening ("ein Foto von").
         """
+        if self.language is not None:
+            return self.language.opening(prompt)
         pattern = _any_of(self.subjects)
         if pattern is not None and (found := pattern.search(prompt.lower())):
             return found.start()

@@ -32,6 +32,7 @@ from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.attributes import GENDER, Attribute
 from probe.text.encoder import TextEncoder
+from probe.text.languages import Language
 from probe.text.prompts import PromptSet
 
 
@@ -47,6 +48,7 @@ def train_moesd(
     pipeline: Any = None,
     gate: Gate | None = None,
     attributes: tuple[Attribute, ...] = (GENDER,),
+    language: Language | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
@@ -69,6 +71,8 @@ def train_moesd(
     attributes : tuple of Attribute
         What is corrected; other than gender alone needs the objective ``counterfactual``. Their
         words are those of the counterfactuals and of the routers that ask the denoiser for shares.
+    language : Language, optional
+        Language of the prompts, if it is not English: no English list or rule is used.
     checkpoint : Checkpoint, optional
         Where to store the training state, to resume an interrupted training; remove it once the
         correction is saved.
@@ -81,10 +85,11 @@ def train_moesd(
         )
     torch.manual_seed(config.seed)
     if gate is None:
-        gate = fit_gate(
-            encoder, prompts, vectors, direction=direction, projection=projection, config=config
-        )
-    moesd = _untrained(encoder, prompts, replace(gate, attributes=attributes), pipeline, config)
+        axes: dict[str, Any] = {"direction": direction, "projection": projection}
+        is_english = language is None
+        gate = fit_gate(encoder, prompts, vectors, **axes, config=config, is_english=is_english)
+    gate = replace(gate, attributes=attributes)
+    moesd = _untrained(encoder, prompts, gate, pipeline, config, language)
 
     objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline)
     loop = Loop(
@@ -112,18 +117,18 @@ def _untrained(
     gate: Gate,
     pipeline: Any,
     config: TrainConfig,
+    language: Language | None,
 ) -> MoESD:
-    subjects = prompts.take(prompts.is_training).nouns
-    token = SpecialToken.start(encoder, subjects, stands=config.token_place, unlisted=prompts.nouns)
+    training = prompts.take(prompts.is_training).select(group="neutral").table
+    subjects = training.drop_duplicates("subject")["subject" if language is None else "prompt"]
+    where: dict[str, Any] = {"stands": config.token_place, "unlisted": prompts.nouns}
+    token = SpecialToken.start(encoder, subjects, **where, language=language)
     names = expert_names(gate.attributes)
     experts = Experts(encoder.n_features, width=config.width, style=config.style, names=names)
     unet_experts = None
     if config.has_unet:
         unet_experts = UNetExperts.start(
-            pipeline.unet,
-            width=config.unet_width,
-            n_experts=config.n_experts,
-            style=config.style,
+            pipeline.unet, width=config.unet_width, n_experts=config.n_experts, style=config.style
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
     first = gate.attributes[0].words

@@ -58,6 +58,8 @@ class Experiment:
         encoder: str | None = None,
         prompts: PromptFile | None = None,
         split: int | None = None,
+        language: str | None = None,
+        form: str | None = None,
         device: str = "cpu",
         progress: NamedProgress | None = None,
         executor: Executor | None = None,
@@ -78,8 +80,11 @@ class Experiment:
             The user's, as read by `probe.text.prompt_files.read_prompts`.
         split : int, optional
             Random split of the occupations, see `Lexicon.random_split`.
+        language, form : str, optional
+            Language of the prompts and form of the neutral ones, see `EmbedConfig`.
         """
         words: dict[str, Any] = {"lexicon": lexicon, "prompts": prompts, "split": split}
+        words |= {"language": language, "form": form}
         start(Path(folder), model=model, seed=seed, encoder=encoder, **words)
         return cls.open(folder, device=device, progress=progress, executor=executor)
 

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import ArtifactError, DataError, StageError
+from probe.errors import ArtifactError, DataError, OptionError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
 from probe.io.executors import Distribute, Results, open_writer, refuse_other
@@ -18,6 +18,7 @@ from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
 from probe.run.files import EMBEDDED, MOESD
+from probe.text.languages import translate
 from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
 
 if TYPE_CHECKING:
@@ -100,9 +101,11 @@ class Run:
     @cached_property
     def lexicon(self) -> Lexicon:
         """The words of this run."""
-        name = self.config.embed.lexicon
-        lexicon = load_lexicon(self.path(name) if name else None)
-        return lexicon.random_split(self.config.embed.split)
+        config = self.config.embed
+        files = file_settings(config)
+        language = self.path(config.language) if "language" in files else config.language
+        path = self.path(config.lexicon) if config.lexicon else None
+        return load_lexicon(path, language, config.form).random_split(config.split)
 
     @cached_property
     def prompts(self) -> PromptSet:
@@ -183,8 +186,8 @@ def _open_on_worker(opener: Callable[[Run], Any], run: Run, revision: str) -> An
     return opener(run)
 
 
-def load_lexicon(path: Path | None) -> Lexicon:
-    """Read a lexicon, which must have occupations of every split."""
+def load_lexicon(path: Path | None, language: str | Path = "en", form: str = "") -> Lexicon:
+    """Read a lexicon, which must have occupations of every split, in a language."""
     lexicon = Lexicon.load(path)
     for split in SPLITS:
         if not lexicon.occupations_of(split):
@@ -192,6 +195,10 @@ def load_lexicon(path: Path | None) -> Lexicon:
                 f'no occupation of lexicon {path or DEFAULT} has split = "{split}"; needed some of '
                 f"each of {', '.join(SPLITS)}"
             )
+    if language != "en":
+        return translate(lexicon, language, form)
+    if form:
+        raise OptionError(f"form is {form!r}, which English does not have; name a language")
     return lexicon
 
 

@@ -23,7 +23,6 @@ from probe.run.folder import Run, stale_files
 from probe.run.routing import intervention as chosen_intervention
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
-from probe.text.templates import fill
 
 if TYPE_CHECKING:
     from probe.images.models.conditions import Conditions
@@ -158,8 +157,7 @@ def make_examples(run: Run, pipeline: Any) -> Path:
     for name in kept["file_name"]:
         with atomic(folder / name) as temporary:
             shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
-    neutral = lexicon.templates["train"].neutral[0]
-    prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
+    prompts = [lexicon.neutral_prompt(subject, "train") for subject in kept["subject"]]
     columns = ["file_name", "prompt", "source_prompt", "subject", "value", "seed", "key"]
     write_metadata(folder, kept.assign(prompt=prompts, source_prompt=kept["prompt"])[columns])
     provenance = run.provenance("examples", made_from, seed=seed)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from probe.io.plugins import Registry
 from probe.io.settings import Settings, seed_setting, setting
 from probe.stats.resampling import Resampled
+from probe.text.languages import language_of
 
 
 class Result(Protocol):
@@ -86,10 +87,13 @@ class StudyStage(Stage):
     """What it writes last, relative to the run folder."""
     takes: str = ""
     """How long it takes on tinytown, on one CPU core, e.g. ``"2 s"``."""
+    is_english: bool = False
+    """Whether it is about English prompts only."""
 
     def unmet(self, run: Any) -> str | None:
         """Say what the study needs that the run does not have; None if nothing."""
-        return None
+        language = language_of(run.lexicon) if self.is_english else None
+        return f"it is for English, not {language.name}" if language is not None else None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.text.attributes import GENDER, Attribute
 from probe.text.concepts import load_attributes
+from probe.text.languages import refuse_other_languages
 
 if TYPE_CHECKING:
     from probe.images.intervention import Intervention
@@ -115,10 +116,12 @@ def target_line(run: Run) -> str:
 
 
 def attributes_of(run: Run) -> tuple[Attribute, ...]:
-    """Read the attributes that a run corrects; gender has the lexicon's first adjectives."""
-    first = run.lexicon.adjectives[0]
-    gender = replace(GENDER, values={"female": (first.female,), "male": (first.male,)})
+    """Read the attributes that a run corrects; gender has the words of the lexicon."""
+    female, male = run.lexicon.stated
+    gender = replace(GENDER, values={"female": (female,), "male": (male,)})
     found = load_attributes(run.config.train.attributes)
+    if any(of.name != GENDER.name for of in found):
+        refuse_other_languages(run.lexicon, f"attributes {run.config.train.attributes}")
     return tuple(gender if of.name == GENDER.name else of for of in found)
 
 
@@ -131,11 +134,10 @@ def refuse_others(run: Run, what: str) -> None:
 
 
 def gender_words(lexicon: Lexicon) -> Counterfactuals:
-    """Take the words that say each gender from a lexicon: its first adjectives."""
+    """Take the words that say each gender from a lexicon; see `Lexicon.stated`."""
     from probe.moesd.mixture.counterfactuals import Counterfactuals
 
-    first = lexicon.adjectives[0]
-    return Counterfactuals((first.female, first.male))
+    return Counterfactuals(lexicon.stated)
 
 
 def _check_subjects(target: Target, name: str, lexicon: Lexicon) -> None:

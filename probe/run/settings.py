@@ -16,7 +16,7 @@ from probe.io.files import atomic
 from probe.io.settings import file_settings
 from probe.run.config import FILE, IMPORT, Config
 from probe.run.files import EMBEDDED
-from probe.run.folder import Run, is_kept_folder, load_lexicon, locked
+from probe.run.folder import Run, is_kept_folder, locked
 from probe.run.imported_vectors import VECTORS, keep_vectors
 from probe.run.pipeline import require_model
 from probe.run.registry import STAGES
@@ -25,7 +25,7 @@ from probe.text.checkpoints import choose_encoder, resolve_model
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
-_LEXICON = "lexicon.toml"
+_LEXICON, _LANGUAGE = "lexicon.toml", "language.toml"
 
 
 def start(
@@ -37,6 +37,8 @@ def start(
     encoder: str | None,
     prompts: PromptFile | None,
     split: int | None = None,
+    language: str | None = None,
+    form: str | None = None,
 ) -> None:
     """Write the settings and files that a run of a model begins with; see `Experiment.create`.
 
@@ -45,7 +47,8 @@ def start(
     if not model.strip():
         raise OptionError("model is empty; needed 'tinytown', a folder, or a hub id")
     config = _config_of(folder, model) or _new_config(model)
-    if config.is_imported and any(of is not None for of in (encoder, lexicon, prompts, split)):
+    given = (encoder, lexicon, prompts, split, language, form)
+    if config.is_imported and any(of is not None for of in given):
         raise ArtifactError(
             f"{folder} is a run of {config.model!r}, which has no encoder to embed prompts with; "
             "start a run of a model in another folder"
@@ -58,19 +61,20 @@ def start(
             )
         choose_encoder(resolve_model(model), encoder)
         config = config.with_settings("embed", {"encoder": encoder})
-    known = folder / _LEXICON if config.embed.lexicon else None
-    if lexicon is not None:
-        config = config.with_settings("embed", {"lexicon": _LEXICON})
-    if split is not None:
-        config = config.with_settings("embed", {"split": split})
-    if lexicon is not None or split is not None:
-        load_lexicon(lexicon or known).random_split(config.embed.split)
+    chosen: dict[str, Any] = {"language": language, "form": form, "split": split}
+    chosen["lexicon"] = None if lexicon is None else _LEXICON
+    files = {_LEXICON: lexicon} if lexicon is not None else {}
+    if language is not None and language.lower().endswith(".toml"):
+        files[_LANGUAGE], chosen["language"] = Path(language), _LANGUAGE
+    if words := {name: value for name, value in chosen.items() if value is not None}:
+        config = config.with_settings("embed", words)
+        _ = Run(folder, config, sources=files).lexicon
     if prompts is not None:
         config = config.with_settings("embed", {"prompts": PROMPTS})
     with locked(folder):
-        if lexicon is not None:
-            with atomic(folder / _LEXICON) as temporary:
-                shutil.copyfile(lexicon, temporary)
+        for name, path in files.items():
+            with atomic(folder / name) as temporary:
+                shutil.copyfile(path, temporary)
         if prompts is not None:
             keep_prompts(folder, prompts)
         _write(config, folder, seed)

@@ -13,7 +13,7 @@ import numpy as np
 from probe.errors import DataError
 from probe.io.files import hash_parts
 from probe.io.toml_tables import TomlTable, either, shown
-from probe.text.templates import slots_of
+from probe.text.templates import fill, slots_of
 
 DEFAULT = Path(__file__).parent.parent / "data" / "lexicon.toml"
 """The lexicon that is shipped with the package."""
@@ -92,8 +92,8 @@ class Lexicon:
             raise templates.wrong("neutral", "is of no split", f"it in {needed}")
         lexicon = cls(
             occupations=tuple(map(_occupation, data.tables("occupation"))),
-            pairs=tuple(map(_pair, data.tables("pair"))),
-            adjectives=tuple(map(_pair, data.tables("adjective"))),
+            pairs=tuple(map(pair_of, data.tables("pair"))),
+            adjectives=tuple(map(pair_of, data.tables("adjective"))),
             templates={split: _templates(templates.table(split)) for split in SPLITS},
             objects={split: objects.strings(split) for split in SPLITS},
             test_pool=data.strings("test_pool") if "test_pool" in data.data else (),
@@ -121,6 +121,30 @@ class Lexicon:
     def nouns(self) -> tuple[str, ...]:
         """Names of all occupations."""
         return tuple(job.name for job in self.occupations)
+
+    @property
+    def stated(self) -> tuple[str, str]:
+        """Words that say each gender before a person: female, male."""
+        return self.adjectives[0].female, self.adjectives[0].male
+
+    def prompt(self, template: str, subject: str, value: str = "neutral", **words: str) -> str:
+        """Fill a template, in the form that says a value where the language has one."""
+        return fill(template, subject=subject, **words)
+
+    def neutral_prompt(self, subject: str, split: str) -> str:
+        """Put a subject into the first neutral template of a split."""
+        return self.prompt(self.templates[split].neutral[0], subject)
+
+    def explicit_prompts(self, template: str, subject: str) -> list[tuple[str, str]]:
+        """Fill an explicit template with each pair of words: the male and the female prompt."""
+        slots = {"person": self.pairs, "adjective": self.adjectives}
+        slot = next((slot for slot in slots if f"{{{slot}}}" in template), "")
+
+        def said(value: str, word: str) -> str:
+            return self.prompt(template, subject, value, **{slot: word})
+
+        pairs = slots.get(slot, (Pair("", ""),))
+        return [(said("male", pair.male), said("female", pair.female)) for pair in pairs]
 
     def random_split(self, index: int) -> Lexicon:
         """Draw other occupations for testing and validation, as many as there are.
@@ -174,7 +198,8 @@ def _occupation(entry: TomlTable) -> Occupation:
     )
 
 
-def _pair(entry: TomlTable) -> Pair:
+def pair_of(entry: TomlTable) -> Pair:
+    """Read the words of a pair, which must differ."""
     pair = Pair(male=entry.string("male"), female=entry.string("female"))
     if pair.male == pair.female:
         raise entry.wrong("female", f"is {pair.male!r}, as male is", "two different words")
@@ -183,11 +208,12 @@ def _pair(entry: TomlTable) -> Pair:
 
 def _templates(table: TomlTable) -> Templates:
     gendered = ({"subject", "person"}, {"subject", "adjective"})
-    neutral = _checked(table, "neutral", {"subject"})
-    return Templates(neutral, _checked(table, "explicit", *gendered))
+    neutral = checked_templates(table, "neutral", {"subject"})
+    return Templates(neutral, checked_templates(table, "explicit", *gendered))
 
 
-def _checked(table: TomlTable, key: str, *slots: set[str]) -> tuple[str, ...]:
+def checked_templates(table: TomlTable, key: str, *slots: set[str]) -> tuple[str, ...]:
+    """Read templates, each with exactly the slots of one of the sets."""
     templates = table.strings(key)
     for index, template in enumerate(templates):
         if set(slots_of(template)) not in slots:

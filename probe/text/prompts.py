@@ -249,25 +249,26 @@ def check_prompt(text: object) -> None:
 def _rows(lexicon: Lexicon) -> Iterator[tuple[Any, ...]]:
     """Rows in the order of `COLUMNS`."""
     pair = 0
-    slots = {"person": lexicon.pairs, "adjective": lexicon.adjectives}
     for job in lexicon.occupations:
         for of in dict.fromkeys((job.split, "test")):
             known = (job.split, of, job.share_women)
-            for template in lexicon.templates[of].neutral:
-                prompt = fill(template, subject=job.name)
+            templates = lexicon.templates[of]
+            neutral = {text: lexicon.prompt(text, job.name) for text in templates.neutral}
+            for template, prompt in neutral.items():
                 yield prompt, "neutral", job.name, template, -1, *known
-            for template in lexicon.templates[of].explicit:
-                slot = "person" if "{person}" in template else "adjective"
-                for word in slots[slot]:
-                    for group, value in (("male", word.male), ("female", word.female)):
-                        prompt = fill(template, subject=job.name, **{slot: value})
-                        yield prompt, group, job.name, template, pair, *known
+            for template in templates.explicit:
+                for male, female in lexicon.explicit_prompts(template, job.name):
+                    if male in neutral.values():  # the generic masculine, which no male form pairs
+                        yield female, "female", job.name, template, -1, *known
+                        continue
+                    yield male, "male", job.name, template, pair, *known
+                    yield female, "female", job.name, template, pair, *known
                     pair += 1
     for split, things in lexicon.objects.items():
         for thing in things:
             for of in dict.fromkeys((split, "test")):
                 for template in lexicon.templates[of].neutral:
-                    prompt = fill(template, subject=thing)
+                    prompt = lexicon.prompt(template, thing)
                     yield prompt, "object", thing, template, -1, split, of, float("nan")
 
 

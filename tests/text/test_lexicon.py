@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
+from probe.text.languages import FOLDER, FORMS, language_names, translate
 from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
+from probe.text.prompts import PromptSet
 from probe.text.templates import fill, with_article
 
 RENAMED = {"mechanician": "mechanic", "sewer": "tailor", "ceo": "CEO"}
@@ -105,11 +107,7 @@ def test_braces_in_a_word_are_left_alone(word):
         ('name = "carpenter"', 'name = "Nurse"', "occupation has 'nurse' twice"),
         ('test = ["car"', 'test = ["nurse"', "objects has 'nurse' twice"),
         ('test = ["car"', 'test = ["tree"', "objects has 'tree' twice"),
-        (
-            '"a picture of a {subject}"',
-            '"a {subject}"',
-            "templates has 'a {subject}' twice",
-        ),
+        ('"a picture of a {subject}"', '"a {subject}"', "templates has 'a {subject}' twice"),
         ('split = "train"', 'split = "dev"', "is 'dev'; needed train, validation or test"),
         ('split = "train"', "held_out = true", 'needed split = "train, validation or test" in its'),
         ('"construction worker", "laborer"', '"wizard"', "test_pool has 'wizard'; needed names"),
@@ -128,3 +126,59 @@ def test_a_wrong_entry_of_the_shipped_lexicon_is_refused_by_name(written, old, n
         Lexicon.load(written("mine.toml", text.replace(old, new, 1)))
     assert said in str(caught.value)
     assert "correct the file" in str(caught.value)
+
+
+WITHOUT_GENDER = ("ja", "zh")
+FORMS_OF = {name: FORMS[2:] if name in WITHOUT_GENDER else FORMS for name in language_names()}
+
+
+@pytest.mark.parametrize(("name", "form"), [(of, form) for of in FORMS_OF for form in FORMS_OF[of]])
+def test_a_translated_prompt_is_of_one_group_and_its_subject_follows_the_opening(name, form):
+    translated = translate(Lexicon.load(), name, form).random_split(1)
+    prompts = PromptSet.build(translated)
+    table = prompts.table
+    assert not table["prompt"].duplicated().any()
+    assert set(table["subject"]) == set(translated.split_of)
+    assert not table["prompt"].str.contains(r"[{}]| {2}|^\s|\s$").any()
+    assert {of.endswith(" ") for of in translated.stated} == {name not in WITHOUT_GENDER}
+    assert len(prompts.pairs()[0]) > 200
+    assert ("female" in set(table.loc[table["pair"] < 0, "group"])) == (form == "masculine")
+    for row in table[table["group"] == "neutral"].itertuples():
+        said = row.prompt[translated.language.opening(row.prompt) :]
+        assert said.startswith(translated.words[row.subject]["neutral"])
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "prompt", "group"),
+    [
+        ("de", "", "ein Foto von einem Arzt", "neutral"),
+        ("de", "", "ein Foto von einer Ärztin weiblichen Geschlechts", "female"),
+        ("de", "star", "ein Foto von einer*m Ärzt*in", "neutral"),
+        ("es", "star", "una foto de un médico", "male"),
+        ("fr", "neutral", "une photo d'une personne qui examine et traite des malades", "neutral"),
+        ("it", "", "una foto di una medica di sesso femminile", "female"),
+        ("ja", "", "女性の医師の写真", "female"),
+        ("zh", "", "一张给病人看病的女人的照片", "female"),
+    ],
+)
+def test_articles_and_adjectives_agree_with_the_gender(lexicon, name, form, prompt, group):
+    table = PromptSet.build(translate(lexicon, name, form)).table.set_index("prompt")
+    assert table.loc[prompt, ["subject", "group"]].tolist() == ["physician", group]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "form", "why"),
+    [
+        ('"einem Arzt", ', "", "", "occupations.physician .*needed one each of masculine"),
+        ("physician =", "doctor =", "", "occupations.physician is missing"),
+        ('"star", "desc', '"stern", "desc', "", "columns .*needed description, and of"),
+        ("{person} {desc", "{person} {subject} {desc", "", "exactly the slots"),
+        ('"einem Arzt"', '"einem Doktor"', "generic", "form is 'generic'.*needed masculine"),
+    ],
+)
+def test_a_wrong_language_is_refused_by_its_entry(lexicon, written, old, new, form, why):
+    text = (FOLDER / "de.toml").read_text(encoding="utf-8")
+    with pytest.raises((DataError, OptionError), match=why):
+        translate(lexicon, written("mine.toml", text.replace(old, new, 1)), form)
+    with pytest.raises(OptionError, match="language is 'dee'"):
+        translate(lexicon, "dee")

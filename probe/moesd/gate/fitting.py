@@ -37,6 +37,7 @@ def fit_gate(
     direction: BiasDirection,
     projection: CalibratedProjection,
     config: TrainConfig | None = None,
+    is_english: bool = True,
 ) -> Gate:
     """Fit both kinds of gate on prompts of training occupations, on objects, and on the lessons.
 
@@ -44,6 +45,9 @@ def fit_gate(
     gendered words that refer to nobody. The word list holds no noun of the prompts, and for the fit
     half of the names, nouns and person words are removed from it; otherwise the gate would learn
     that a word outside the list never states a gender, whatever the encoder knows.
+
+    Lessons and lists are English. They are not used if not ``is_english``, or if more than half of
+    the training prompts are to be left alone as not English.
 
     Of the prompts, those with `PromptSet.is_training` are used; ``z`` are the pooled states of all
     prompts, shape (n_prompts, n_features), L2-normalised. A class without training prompt is a
@@ -54,7 +58,10 @@ def fit_gate(
     training = prompts.is_training
     group = table["group"].to_numpy(dtype=str)
     lists = GenderWords.without_nouns(prompts.nouns)
-    reasons = reasons_to_leave(encoder, table.loc[training, "prompt"].tolist(), lists)
+    if is_english:
+        reasons = reasons_to_leave(encoder, table.loc[training, "prompt"].tolist(), lists)
+        is_english = sum(map(bool, reasons)) <= len(reasons) / 2
+    has_list = config.gate_list and is_english
     axis = projection.removed(direction.vector[None])[0]
     raw = z @ axis
     midpoint = float(
@@ -69,26 +76,23 @@ def fit_gate(
             f"no training prompt is {missing}; the gate needs all of {list(CLASSES)}: "
             "use a lexicon with more occupations or a smaller neutral band"
         )
-    lessons = _training_table(table[training])
+    lessons = _training_table(table[training], has_lessons=is_english)
     texts = lessons["prompt"].tolist()
     reading = read_prompts(
         encoder,
         texts,
         reads=config.gate_reads,
-        has_list=config.gate_list,
+        has_list=has_list,
         z=np.concatenate([z[training], encoder.embed(texts[training.sum() :])]),
         lists=half_of_the_lists(texts, lists),
     )
     lesson_scores = reading.z @ axis - midpoint
     kinds = lessons["kind"].to_numpy(dtype=str)
     classifier, cross_validated = fit_classifier(
-        gate_features(reading, lesson_scores, config.gate_reads, has_list=config.gate_list),
+        gate_features(reading, lesson_scores, config.gate_reads, has_list=has_list),
         kinds,
         weights=lessons["weight"].to_numpy(dtype=np.float64),
-        groupings=(
-            lessons["subject"].to_numpy(dtype=str),
-            lessons["template"].to_numpy(dtype=str),
-        ),
+        groupings=(lessons["subject"].to_numpy(dtype=str), lessons["template"].to_numpy(dtype=str)),
         seed=config.seed,
     )
     is_skewed = np.abs(lesson_scores) >= skewed_above
@@ -107,11 +111,11 @@ def fit_gate(
         open_above=_open_above(cross_validated, kinds, is_skewed, false_alarm=rate),
         gendered_above=_gendered_above(cross_validated, kinds, false_alarm=rate),
         reads=config.gate_reads,
-        has_list=config.gate_list,
+        has_list=has_list,
         kind=config.gate_kind,
         corrects_everyone=config.corrects_everyone,
         unlisted=prompts.nouns,
-        is_english=sum(map(bool, reasons)) <= len(reasons) / 2,
+        is_english=is_english,
     )
 
 
@@ -202,7 +206,7 @@ def half_of_the_lists(prompts: list[str], whole: GenderWords) -> GenderWords:
     return whole.without(word for of in (*lists, sorted(people)) for word in of[::2])
 
 
-def _training_table(table: pd.DataFrame) -> pd.DataFrame:
+def _training_table(table: pd.DataFrame, *, has_lessons: bool) -> pd.DataFrame:
     """List the training prompts, those of the lexicon first, with kind, weight and groups."""
     lexicon = table[["prompt", "subject", "template"]].assign(kind=table["group"].map(_KINDS))
     names, known = subjects_by_split(PromptSet(table)), PromptTemplates.load(LESSONS)
@@ -210,11 +214,13 @@ def _training_table(table: pd.DataFrame) -> pd.DataFrame:
     words = {**known.words["any"], "thing": [*objects, *known.words["any"]["thing"]]}
     templates = replace(known, words={**known.words, "any": words})
     lessons = templates.prompts(names, split="train", every=_EVERY)
-    fresh = lessons.loc[~lessons["prompt"].isin(lexicon["prompt"]), lexicon.columns]
+    is_fresh = has_lessons & ~lessons["prompt"].isin(lexicon["prompt"])
+    fresh = lessons.loc[is_fresh, lexicon.columns]
     share = pd.Series(LEXICON_SHARE)
     weighted = [
         part.assign(weight=part["kind"].map(of) / part.groupby("kind")["kind"].transform("size"))
         for part, of in ((lexicon, share), (fresh, 1 - share))
+        if len(part)
     ]
     return pd.concat(weighted, ignore_index=True)
 
@@ -243,6 +249,8 @@ def _fit_regression(X: Double, y: Indices, weights: Double) -> tuple[Double, Dou
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    if (y == y[0]).all():  # all templates of the other kinds are in the fold that is left out
+        return np.zeros((len(KINDS), X.shape[1])), np.where(np.arange(len(KINDS)) == y[0], 0.0, -30)
     model = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-3)
     with threadpool_limits(1):  # on products this small, threads wait for each other
         model.fit(X, y, sample_weight=weights)

@@ -39,6 +39,8 @@ class Counterfactuals:
                 f"{prompt!r} names no person that is known, so {' or '.join(self.words)} has no "
                 "place in it; add its subject to the lexicon, or use a prompt that names one"
             )
+        if token.language is not None:
+            return tuple(prompt[:place] + word + prompt[place:] for word in self.words)
         return tuple(
             _with_fitting_article(prompt[:place], word) + f"{word} {prompt[place:]}"
             for word in self.words
@@ -70,7 +72,7 @@ class Counterfactuals:
         _, places = token.input_ids(encoder, prompts)
         aligned = []
         for word, states in zip(self.words, self.states(encoder, token, prompts), strict=True):
-            n_more = len(encoder.tokenizer(word, add_special_tokens=False).input_ids) - 1
+            n_more = len(encoder.tokenizer(word.strip(), add_special_tokens=False).input_ids) - 1
             position = torch.arange(states.shape[1])
             source = position + n_more * (position >= places[:, None])
             source = source.clamp(max=states.shape[1] - 1).to(states.device)

@@ -19,6 +19,7 @@ from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.images import make_examples, make_images, training_prompts
+from probe.text.languages import refuse_other_languages
 
 if TYPE_CHECKING:
     from probe.baselines.method import Material, Trial
@@ -104,6 +105,7 @@ class Bench:
         from probe.baselines.method import Material
         from probe.images.pipelines import check_unet
 
+        refuse_other_languages(self.run.lexicon, f"the method {name}")
         check_unet(self.run.model_folder, f"the method {name}", "compare with `--only moesd`")
         prompts = training_prompts(self.run)
         return Material(

@@ -21,7 +21,6 @@ from probe.run.evaluation.corrected import corrected_attributes
 from probe.run.files import LABELS, SIDES
 from probe.run.folder import Run, stale_files
 from probe.text.checkpoints import model_revision, resolve_model
-from probe.text.templates import fill
 
 if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
@@ -199,8 +198,8 @@ def label_images(run: Run, classifier: Classifier) -> pd.DataFrame:
 def subjects_by_clip(lexicon: Lexicon, files: Images, clip: ClipScorer) -> list[str]:
     """The subject that CLIP sees, of all of a lexicon, where the classifier knows none."""
     subjects = list(lexicon.split_of)
-    neutral = lexicon.templates["test"].neutral[0]
-    weights = clip.weigh(files, [fill(neutral, subject=subject) for subject in subjects])
+    prompts = [lexicon.neutral_prompt(subject, "test") for subject in subjects]
+    weights = clip.weigh(files, prompts)
     return [subjects[position] for position in weights.argmax(axis=1)]
 
 

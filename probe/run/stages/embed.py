@@ -7,6 +7,7 @@ from probe.io.settings import Settings, setting
 from probe.run.files import EMBEDDED, EMBEDDINGS
 from probe.run.folder import Run, stale_files
 from probe.run.registry import Answer, Result, Stage, register
+from probe.text.languages import FORMS, language_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,17 @@ class EmbedConfig(Settings):
         "Random split of the occupations into training, validation and test, 1, 2, ...; 0 takes "
         "the lexicon's own.",
         minimum=0,
+    )
+    language: str = setting(
+        "en",
+        "Language of the prompts: en, de, es, fr, it, ja, pt, zh, or a TOML file of your own.",
+        names_file=lambda value: value.lower().endswith(".toml"),
+    )
+    form: str = setting(
+        "",
+        "How neutral prompts of that language say an occupation: masculine (generic), star or "
+        "neutral; if empty, masculine, or neutral where there is no grammatical gender.",
+        choices=("", *FORMS),
     )
     encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
     prompts: str = setting(
@@ -98,5 +110,7 @@ class Embed(Stage):
             "n_user_prompts": 0 if own is None else len(own),
         }
         text = "{n_prompts} prompts about {n_occupations} occupations and {n_objects} objects"
+        if (language := language_of(run.lexicon)) is not None:
+            text += f" in {language.name}"
         text += ", {n_user_prompts} prompts of your own" if own is not None else ""
         return Answer((text + ", {n_features} features each").format(**found), found)

@@ -17,6 +17,7 @@ from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 from probe.stats.notation import percent
 from probe.text.concepts import attribute_files
+from probe.text.languages import language_of
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class Train(Stage):
         left, abstained, n = {}, {}, n_examples(run)
         chance = 1 / (3 if (table["route_truth"] == "open").any() else 4)  # classes
         lines = [f"trained on {n} images; chance is {percent(chance, 0)} for the gate"]
+        if (language := language_of(run.lexicon)) is not None:
+            lines.append(
+                f"prompts in {language.name}: the gate's English word lists, lessons and rules are "
+                "off; it decides by the encoder's states alone"
+            )
         for split, name in SPLIT_NAMES.items():
             rows = table[(table["split"] == split) & (table["group"] != "object")]
             for gate, by_split in accuracy.items():
@@ -115,6 +121,8 @@ class Train(Stage):
         # What the images were made with is in the hash of the images.
         settings = settings_line(run.config.train, without=("guidance_scale",))
         of = [hash_file(path) for path in attribute_files(run.config.train.attributes)]
+        if (language := language_of(run.lexicon)) is not None:
+            of.append(repr(language))
         return hash_parts("train, with router", settings, *_inputs(run), *_lessons(), *of)
 
 
@@ -153,6 +161,7 @@ def train_correction(
         examples=examples,
         pipeline=pipeline,
         attributes=attributes_of(run),
+        language=language_of(run.lexicon),
         gate=gate,
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),

@@ -44,12 +44,14 @@ class GateChallenge(Study):
         for kind in ("challenge", "categories", "reliability", "roc", "levels")
     )
     file = "moesd/challenge.json"
+    is_english = True
     inputs = EMBEDDED
 
     def unmet(self, run: Run) -> str | None:
         """Its prompts are about gender."""
         of = run.config.train.attributes
-        return None if of.split(",")[0] == "gender" else f"it is about gender, not {of}"
+        why = None if of.split(",")[0] == "gender" else f"it is about gender, not {of}"
+        return why or super().unmet(run)
 
     def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the answers, their accuracy and calibration, and the levels."""

@@ -15,8 +15,8 @@ from probe.run.registry import Answer, register
 from probe.run.study import Study, Tables, base_shares
 from probe.stats.notation import bracketed, interval, number
 from probe.stats.share_shift import ShareShift, fit_share_shift
+from probe.text.languages import language_of
 from probe.text.lexicon import SPLITS
-from probe.text.templates import fill
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,12 +90,10 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     from probe.run.routing import gender_words
 
     encoder, pipeline = run.load_encoder(), run.load_pipeline(is_plain=True)
-    prompts = [
-        fill(run.lexicon.templates[run.config.generate.scored_on].neutral[0], subject=subject)
-        for subject in subjects
-    ]
-    token, counterfactuals = SpecialToken.start(encoder, subjects), gender_words(run.lexicon)
-    explicit = counterfactuals.states(encoder, token, prompts)
+    split = run.config.generate.scored_on
+    prompts = [run.lexicon.neutral_prompt(subject, split) for subject in subjects]
+    token = SpecialToken.start(encoder, subjects, language=language_of(run.lexicon))
+    explicit = gender_words(run.lexicon).states(encoder, token, prompts)
     seed = run.config.study.seed
     found = estimate_shares(pipeline, encoder.states(prompts), explicit, seed=seed)
     config = run.config.generate

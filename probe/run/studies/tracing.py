@@ -19,6 +19,7 @@ class Tracing(Study):
     about = "the layer, token and attention head that carry the bias"
     tables = ("latent/trace.parquet", "latent/patching.parquet", "latent/heads.parquet")
     file = "latent/trace.json"
+    is_english = True
     inputs = EMBEDDED
 
     def compute(self, run: Run) -> tuple[Tables, Answer]:

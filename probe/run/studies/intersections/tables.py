@@ -29,6 +29,7 @@ from probe.run.folder import Run
 from probe.stats.multiplicity import holm
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
+from probe.text.languages import language_of
 from probe.text.templates import fill
 
 Attributes = Mapping[str, Sequence[str]]
@@ -135,12 +136,13 @@ def largest(attributes: Attributes, *, max_cells: int = MAX_ASKED) -> Attributes
 def plan_asked(run: Run, attributes: Attributes) -> GenerationPlan | None:
     """Plan images of every combination of values, all of the same occupations and noise.
 
-    With columns ``asked_<attribute>``; None if the lexicon has no template for a person's noun.
+    With columns ``asked_<attribute>``; None if the lexicon has no template for a person's noun, or
+    is not English, as the words of other attributes are.
     """
     lexicon, config = run.lexicon, run.config
     explicit = lexicon.templates["test"].explicit
     template = next((text for text in explicit if "{person}" in text), None)
-    if template is None or not lexicon.pairs:
+    if template is None or not lexicon.pairs or language_of(lexicon) is not None:
         return None
     text = files("probe").joinpath("data/attributes.toml").read_text(encoding="utf-8")
     pair, words = lexicon.pairs[0], tomllib.loads(text)

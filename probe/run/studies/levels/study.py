@@ -62,6 +62,7 @@ class Levels(Study):
     settings = LevelsConfig
     tables = ("evaluation/level_images.parquet", "evaluation/level_figures.parquet")
     file = "evaluation/levels.json"
+    is_english = True
     inputs = EVALUATION
     reads_settings = ("generate", "evaluate")
 
