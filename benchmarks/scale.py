@@ -57,6 +57,8 @@ def open_all(run: Run) -> Callable[[Any], Any]:
 class Timed:
     """An executor that remembers when the results of its last job came."""
 
+    is_shared = False
+
     def __init__(self, executor: RayExecutor) -> None:
         self.executor, self.times = executor, []
 
