@@ -71,8 +71,10 @@ class Timed:
 
     @property
     def rate(self) -> float:
-        """Results a second after the first one of each worker, as workers end pieces together."""
+        """Results a second after the first one of each worker; 0 of fewer than one more."""
         n = self.executor.n_workers
+        if len(self.times) <= n:
+            return 0.0
         return (len(self.times) - n) / (self.times[-1] - self.times[n - 1])
 
 
@@ -182,7 +184,8 @@ def main(
             if executor is not None:
                 executor.executor.close()
         for job in jobs:
-            found["speedup_workers"][job] = round(rates[2][job] / rates[1][job], 2)
+            if rates[1][job] and rates[2][job]:
+                found["speedup_workers"][job] = round(rates[2][job] / rates[1][job], 2)
             found["overhead"][job] = round(seconds[2][job] / seconds[0][job] - 1, 3)
         if jobs:
             together = sum(seconds[2].values()) / sum(seconds[0].values())
