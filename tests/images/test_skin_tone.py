@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from PIL import Image, ImageEnhance
 
 from cli.main import main
-from probe.errors import DataError
 from probe.images.attributes import load_classifier
 from probe.images.skin_tone import GROUPS, ITA, MONK, SkinTone, lab, typology_angle
 from probe.text.concepts import load_attributes
@@ -74,11 +73,9 @@ def test_where_no_skin_is_in_the_middle_no_tone_is_seen():
 def test_the_confidence_is_the_share_of_skin_that_has_the_tone():
     picture = plain(MONK[5])
     picture.paste(MONK[8], (25, 25, 75, 45))
-    [tone], [share] = SkinTone("skin-tone").label([picture]).to_numpy().T
-    y, x = np.mgrid[:100, :100] + 0.5
-    middle = (x - 50) ** 2 + (y - 50) ** 2 <= 20**2
+    [(tone, share)] = SkinTone("skin-tone").label([picture]).to_numpy()
     assert tone == "brown"
-    assert share == pytest.approx((middle & (y > 45)).sum() / middle.sum())
+    assert share == pytest.approx(0.657, abs=0.01)  # of a circle, cut at a quarter of its radius
 
 
 def test_tinytown_is_seen_as_it_is_drawn_and_more_light_makes_skin_lighter():
@@ -115,5 +112,3 @@ def test_an_audit_and_a_correction_of_skin_tone_know_the_classifier(tmp_path):
     [skin] = load_attributes("skin_tone")
     name, labels = skin.seen_by(SkinTone("skin-tone").attributes)
     assert (name, list(labels)) == ("skin_tone", ["light", "tan", "brown", "dark"])
-    with pytest.raises(DataError, match=r"knows skin_tone as 1, 2.*, not as light"):
-        skin.seen_by(SkinTone("skin-tone-monk").attributes)
