@@ -173,7 +173,7 @@ def _random_correction(encoder: TextEncoder, prompt: str) -> MoESD:
     )
     subjects = tuple(job.name for job in Lexicon.load().occupations)
     return MoESD(
-        encoder, SpecialToken.start(encoder, subjects), gate, Experts(encoder.n_features, width=256)
+        encoder, SpecialToken.start(encoder, subjects), Experts(encoder.n_features, width=256), gate
     )
 
 

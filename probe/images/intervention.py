@@ -56,6 +56,8 @@ class Intervention:
     source: Source | None = None
     """Where the states that `correct` edits come from; None: the model's first text encoder, whose
     pooled vector and attention mask stay as they are."""
+    others: Sequence[Intervention] = ()
+    """The same method on further text encoders: `correct` of each, under this one's conditions."""
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Choose the condition of each image from its prompt and the seed of its noise.
@@ -104,12 +106,20 @@ class StateCorrection(Intervention):
 def corrected(
     model: ImageModel, method: Intervention, conditions: Sequence[Condition], given: Conditions
 ) -> Conditions:
-    """Apply a method to what a text encoder gives the image model under distinct conditions.
+    """Apply a method to what text encoders give the image model under distinct conditions.
 
     The states are edited by `Intervention.correct`; the pooled vector is what the encoder's last
     layers make of the edited states, and the attention mask is that of the method's tokens. What
     other text encoders give stays.
     """
+    for part in (method, *method.others):
+        given = _corrected(model, part, conditions, given)
+    return given
+
+
+def _corrected(
+    model: ImageModel, method: Intervention, conditions: Sequence[Condition], given: Conditions
+) -> Conditions:
     if type(method).correct is Intervention.correct:
         return given
     source, prompts = method.source, [condition.prompt for condition in conditions]

@@ -1,11 +1,13 @@
 """A correction attached to a running diffusers pipeline, whose prompts and images it corrects."""
 
+from __future__ import annotations
+
 import copy
 import inspect
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -20,7 +22,7 @@ from probe.images.models.model import ImageModel
 from probe.images.models.stable_diffusion import StableDiffusion
 from probe.moesd.calls import image_seeds, observed
 from probe.moesd.compatibility import FIRST, check_fit, input_device, tokenizer_of
-from probe.moesd.correction import Correction
+from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.gate import Decision
 from probe.moesd.routing import routed
 from probe.moesd.unet_experts import RoutedUNet
@@ -51,8 +53,7 @@ class Attachment:
         if "encode_prompt" in vars(pipeline):
             raise ValueError("a correction is attached to this pipeline already; detach it first")
         check_fit(pipeline, correction)
-        kept = {name.name: getattr(correction, name.name) for name in fields(Correction)}
-        self._pipeline, self._correction = pipeline, _OnPipeline(**kept, pipeline=pipeline)
+        self._pipeline, self._correction = pipeline, _on_pipeline(pipeline, correction)
         self._model = _family(pipeline)
         self._plain, self._class = pipeline.encode_prompt, type(pipeline)
         self._routed = None
@@ -114,7 +115,10 @@ class Attachment:
         self._set_routes([condition.route for condition in conditions])
         distinct = list(dict.fromkeys(conditions))
         plain = given[[conditions.index(condition) for condition in distinct]]
-        with _lora_scaled(self._correction.text_encoder, kwargs.get("lora_scale")):
+        with ExitStack() as stack:
+            for part in self._correction.parts:
+                encoder = getattr(self._pipeline, part.encoder.slot or FIRST)
+                stack.enter_context(_lora_scaled(encoder, kwargs.get("lora_scale")))
             found = corrected(self._model, method, distinct, plain)
         found = found[[distinct.index(condition) for condition in conditions]]
         for name, at in names.items():
@@ -135,37 +139,26 @@ class Attachment:
             self._routed.set_routes(routes)
 
 
+def _on_pipeline(pipeline: Any, correction: Correction) -> _OnPipeline:
+    """Let a correction encode by a pipeline's text encoders."""
+    kept = {of.name: getattr(correction, of.name) for of in fields(Correction)}
+    kept["others"] = tuple(
+        _PartOnPipeline(of.encoder, of.token, of.experts, pipeline=pipeline)
+        for of in correction.others
+    )
+    return _OnPipeline(**kept, pipeline=pipeline)
+
+
 @dataclass(frozen=True, eq=False)
-class _OnPipeline(Correction):
-    """A correction that encodes by a pipeline's encoder, and whose gate reads its own encoder's."""
+class _PartOnPipeline(EncoderExperts):
+    """Token and experts that encode by a pipeline's text encoder."""
 
     pipeline: Any = None
-    z: dict[str, Float32] = field(default_factory=dict)
-    """Pooled states of the prompts of the call."""
 
     @property
     def text_encoder(self) -> Any:
-        """The pipeline's text encoder that the correction was trained on."""
+        """The pipeline's text encoder that the experts were trained on."""
         return getattr(self.pipeline, self.encoder.slot or FIRST)
-
-    def read(self, prompts: Sequence[str], given: Conditions) -> None:
-        """Pool prompts as the encoder that the gate was fitted on encodes them."""
-        if self._has_adapters():
-            z = self.encoder.embed(prompts)
-        else:
-            states = _family(self.pipeline).place(self.encoder.slot).read(given)
-            z = super().pool(prompts, states)
-        self.z.clear()
-        self.z.update(zip(prompts, z, strict=True))
-
-    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
-        return np.stack([self.z[prompt] for prompt in prompts])
-
-    def decide(self, prompts: Sequence[str], z: Float32 | None = None) -> Decision:
-        return super().decide(prompts, np.stack([self.z[prompt] for prompt in prompts]))
-
-    def routes(self, prompts: Sequence[str]) -> list[str]:
-        return self.routes_of(self.decide(prompts))
 
     def encode_weighted(
         self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
@@ -178,13 +171,6 @@ class _OnPipeline(Correction):
 
     def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         return self._pipeline_encoder().project(states, input_ids)
-
-    def _has_adapters(self) -> bool:
-        """Whether LoRA layers or new words were loaded into the pipeline's text encoder."""
-        n_words = len(tokenizer_of(self.pipeline, self.encoder))
-        return n_words != len(self.encoder.tokenizer) or any(
-            hasattr(module, "base_layer") for module in self.text_encoder.modules()
-        )
 
     def _pipeline_encoder(self) -> TextEncoder:
         """Return the pipeline's text encoder, read as the encoder of the training."""
@@ -199,6 +185,40 @@ class _OnPipeline(Correction):
         convert = getattr(self.pipeline, "maybe_convert_prompt", None)
         given, words = list(prompts), tokenizer_of(self.pipeline, self.encoder)
         return given if convert is None else list(convert(given, words))
+
+
+@dataclass(frozen=True, eq=False)
+class _OnPipeline(_PartOnPipeline, Correction):
+    """A correction that encodes by a pipeline's encoders, and whose gate reads its own encoder."""
+
+    z: dict[str, Float32] = field(default_factory=dict)
+    """Pooled states of the prompts of the call."""
+
+    def read(self, prompts: Sequence[str], given: Conditions) -> None:
+        """Pool prompts as the encoder that the gate was fitted on encodes them."""
+        place = _family(self.pipeline).place(self.encoder.slot)
+        if self._has_adapters() or not place.states:
+            z = self.encoder.embed(prompts)
+        else:
+            z = super().pool(prompts, place.read(given))
+        self.z.clear()
+        self.z.update(zip(prompts, z, strict=True))
+
+    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
+        return np.stack([self.z[prompt] for prompt in prompts])
+
+    def decide(self, prompts: Sequence[str], z: Float32 | None = None) -> Decision:
+        return super().decide(prompts, np.stack([self.z[prompt] for prompt in prompts]))
+
+    def routes(self, prompts: Sequence[str]) -> list[str]:
+        return self.routes_of(self.decide(prompts))
+
+    def _has_adapters(self) -> bool:
+        """Whether LoRA layers or new words were loaded into the pipeline's text encoder."""
+        n_words = len(tokenizer_of(self.pipeline, self.encoder))
+        return n_words != len(self.encoder.tokenizer) or any(
+            hasattr(module, "base_layer") for module in self.text_encoder.modules()
+        )
 
 
 def _family(pipeline: Any) -> ImageModel:

@@ -8,7 +8,6 @@ from probe.errors import ModelError
 from probe.moesd.correction import Correction
 from probe.moesd.router import PREDICTED
 from probe.text.encoder import TextEncoder
-from probe.text.encoding.conditioning import KNOWN
 
 FIRST = "text_encoder"
 _TOLERANCE = 1e-2  # weights in half precision against the same in single
@@ -17,32 +16,28 @@ _TOLERANCE = 1e-2  # weights in half precision against the same in single
 def check_fit(pipeline: Any, correction: Correction) -> None:
     """Refuse a pipeline that a correction was not trained for.
 
-    The token states of the text encoder that it was trained on must condition the images; that
-    encoder must have the width, vocabulary and weights of the one of the training, beside textual
-    inversions and LoRAs; and the experts in the U-Net must fit. A router that asks the denoiser for
-    shares needs the U-Net of Stable Diffusion v1 or v2.
+    Each text encoder that is corrected must have the width, vocabulary and weights of the one of
+    the training, beside textual inversions and LoRAs; and the experts in the U-Net must fit. A
+    router that asks the denoiser for shares needs the U-Net of Stable Diffusion v1 or v2.
     """
-    name, slot = type(pipeline).__name__, correction.encoder.slot or FIRST
-    known = KNOWN.get(name, {}).get(slot)
-    encoder = getattr(pipeline, slot, None)
-    if known is not None and known.gives == "pooled":
-        raise ModelError(
-            f"no states of the {slot} of a {name} condition its images; needed a correction that "
-            "was trained on text_encoder_2, or a pipeline of Stable Diffusion v1.x, v2.x, XL or 3"
-        )
-    if encoder is None or not hasattr(pipeline, "encode_prompt"):
-        raise ModelError(
-            f"a {name} has no {slot} with encode_prompt; needed a text-to-image pipeline of "
-            "diffusers with all of its parts"
-        )
+    name = type(pipeline).__name__
+    parts = [of.encoder for of in correction.parts]
+    for trained in parts:
+        slot = trained.slot or FIRST
+        if getattr(pipeline, slot, None) is None or not hasattr(pipeline, "encode_prompt"):
+            raise ModelError(
+                f"a {name} has no {slot} with encode_prompt; needed a text-to-image pipeline of "
+                "diffusers with all of its parts"
+            )
     kind, unet = correction.router.kind, getattr(pipeline, "unet", None)
     if kind in PREDICTED and (unet is None or unet.config.addition_embed_type):
         raise ModelError(
             f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
             "needed a pipeline of Stable Diffusion v1.x or v2.x, or another router"
         )
-    _check_encoder(encoder, correction)
-    _check_vocabulary(tokenizer_of(pipeline, correction.encoder), correction)
+    for trained in parts:
+        _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)
+        _check_vocabulary(tokenizer_of(pipeline, trained), trained)
     if correction.unet_experts is not None:
         if (unet := getattr(pipeline, "unet", None)) is None:
             raise ModelError(
@@ -52,14 +47,14 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
         correction.unet_experts.check(unet)
 
 
-def _check_encoder(found: Any, correction: Correction) -> None:
-    needed = correction.encoder.model
+def _check_encoder(found: Any, trained: TextEncoder) -> None:
+    needed = trained.model
     for what in ("hidden_size", "num_hidden_layers"):
         ours, theirs = (getattr(model.config, what, None) for model in (needed, found))
         if ours != theirs:
             raise ModelError(
                 f"the pipeline's text encoder has {what} {theirs} but the correction was trained "
-                f"on {correction.encoder.id!r} with {ours}; train it on this model"
+                f"on {trained.id!r} with {ours}; train it on this model"
             )
     tables = [model.get_input_embeddings() for model in (needed, found)]
     n = min(table.num_embeddings for table in tables)
@@ -69,7 +64,7 @@ def _check_encoder(found: Any, correction: Correction) -> None:
     )
     if not is_same:
         raise ModelError(
-            f"the pipeline's text encoder has other weights than {correction.encoder.id!r}, which "
+            f"the pipeline's text encoder has other weights than {trained.id!r}, which "
             "the correction was trained on; train it on this model"
         )
 
@@ -81,11 +76,11 @@ def _rows(table: Any, n: int) -> torch.Tensor:
     return rows.float().cpu()
 
 
-def _check_vocabulary(tokenizer: Any, correction: Correction) -> None:
-    found, needed = tokenizer.get_vocab(), correction.encoder.tokenizer.get_vocab()
+def _check_vocabulary(tokenizer: Any, trained: TextEncoder) -> None:
+    found, needed = tokenizer.get_vocab(), trained.tokenizer.get_vocab()
     if other := [word for word, number in needed.items() if found.get(word) != number]:
         raise ModelError(
-            f"the pipeline's vocabulary differs from that of {correction.encoder.id!r} in "
+            f"the pipeline's vocabulary differs from that of {trained.id!r} in "
             f"{len(other)} words such as {other[0]!r}; train the correction on this model"
         )
 

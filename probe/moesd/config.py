@@ -78,6 +78,13 @@ class TrainConfig(Settings):
         "Form of an expert: adapter, or lora (low-rank, linear).",
         choices=("adapter", "lora"),
     )
+    encoders: str = setting(
+        "one",
+        "Text encoders that are corrected: one, the run's, or all of the model, each with a token "
+        "and experts of its own.",
+        choices=("one", "all"),
+        is_later=True,
+    )
     token_place: str = setting(
         "subject",
         "Position of the special token: before the subject, start, end, or nowhere.",
@@ -179,6 +186,12 @@ class TrainConfig(Settings):
             raise OptionError(
                 f"the objective {name!r} replaces the special token by each value's word; set "
                 "token_place to 'subject', or choose the objective 'both'"
+            )
+
+        if self.encoders == "all" and name != "counterfactual":
+            raise OptionError(
+                f"encoders is 'all', which the objective {name!r} cannot train; set encoders to "
+                "'one', or choose the objective 'counterfactual'"
             )
 
         if self.attributes != "gender":

@@ -23,14 +23,47 @@ _BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
-    """What routing, objectives and attachments need of a trained correction."""
+class EncoderExperts:
+    """Special token and experts of one text encoder."""
 
     encoder: TextEncoder
     token: SpecialToken
-    gate: Gate
     experts: Experts
     """Experts on the text states; the identity if only the U-Net has experts."""
+
+    def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Tokenize prompts with a placeholder for the special token, (n_prompts, max_tokens)."""
+        return self.token.input_ids(self.encoder, prompts)[0]
+
+    def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """Compute the pooled output from states, as `TextEncoder.project` does."""
+        return self.encoder.project(states, input_ids)
+
+    @torch.no_grad()
+    def encode_weighted(
+        self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode prompts with the token and apply the experts by weight, whatever the gate decides.
+
+        ``weights`` have shape (n_prompts, n_experts); ``encoder`` is the same encoder with adapters
+        loaded, such as a LoRA. Returns float32 states of shape (n_prompts, max_tokens, n_features)
+        and their token ids.
+        """
+        encoder = self.encoder if encoder is None else encoder
+        ids, places = self.token.input_ids(encoder, prompts)
+        marked = self.token.states(encoder, ids, places).float().to(self.encoder.device)
+        of_experts = torch.from_numpy(weights).float().to(self.encoder.device)
+        return self.experts.mix(marked, of_experts), ids
+
+
+@dataclass(frozen=True, eq=False)
+class Correction(EncoderExperts):
+    """What routing, objectives and attachments need of a trained correction.
+
+    ``encoder`` is the text encoder that the gate reads.
+    """
+
+    gate: Gate
     unet_experts: UNetExperts | None = None
     objective: str = "both"
     """What the experts were trained for; see `probe.moesd.router.SERVED`."""
@@ -39,10 +72,26 @@ class Correction:
     """Recipe of its training, with the settings that are not the recipe's."""
     measured: Mapping[str, MeasuredExperts] = field(default_factory=dict)
     """What images of the experts show, by attribute; one that is not there draws by its target."""
+    others: tuple[EncoderExperts, ...] = ()
+    """Those of the model's other text encoders, if all are corrected."""
 
     def __post_init__(self) -> None:
         self.router.check(self.objective, has_unet=self.unet_experts is not None)
         self.router.check_attributes([len(of.values) for of in self.attributes])
+
+    def start_on(self, encoder: TextEncoder) -> EncoderExperts:
+        """Make a token and experts of the same form for another text encoder, untrained."""
+        token, of = self.token, self.experts
+        mark = SpecialToken.start(
+            encoder, token.subjects, stands=token.stands, unlisted=token.unlisted
+        )
+        experts = Experts(encoder.n_features, width=of.width, style=of.style, names=of.names)
+        return EncoderExperts(encoder, mark, experts.to(encoder.device))
+
+    @property
+    def parts(self) -> tuple[EncoderExperts, ...]:
+        """Tokens and experts of all corrected text encoders, those of the gate's first."""
+        return (self, *self.others)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -93,14 +142,6 @@ class Correction:
                 z[rows[of]] = _unit(self.encoder.pool(corrected, batch))
         return z
 
-    def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Tokenize prompts with a placeholder for the special token, (n_prompts, max_tokens)."""
-        return self.token.input_ids(self.encoder, prompts)[0]
-
-    def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Compute the pooled output from states, as `TextEncoder.project` does."""
-        return self.encoder.project(states, input_ids)
-
     def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
         """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
         return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))
@@ -147,22 +188,6 @@ class Correction:
         """Return the share of each of the `variants` with which images come nearest to a target."""
         found = self.measured.get(attribute.name)
         return target if found is None else found.draws(target)
-
-    @torch.no_grad()
-    def encode_weighted(
-        self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encode prompts with the token and apply the experts by weight, whatever the gate decides.
-
-        ``weights`` have shape (n_prompts, n_experts); ``encoder`` is the same encoder with adapters
-        loaded, such as a LoRA. Returns float32 states of shape (n_prompts, max_tokens, n_features)
-        and their token ids.
-        """
-        encoder = self.encoder if encoder is None else encoder
-        ids, places = self.token.input_ids(encoder, prompts)
-        marked = self.token.states(encoder, ids, places).float().to(self.encoder.device)
-        of_experts = torch.from_numpy(weights).float().to(self.encoder.device)
-        return self.experts.mix(marked, of_experts), ids
 
     @torch.no_grad()
     def routes(self, prompts: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,16 @@ from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
 from probe.moesd.draws import read_measured
 from probe.moesd.experts import Experts, expert_names
-from probe.moesd.gate import FLAGS, Gate, KindClassifier, count_features
+from probe.moesd.gate import FLAGS
+from probe.moesd.parts import (
+    GATE_SETTINGS,
+    arrays_of,
+    check_sizes,
+    make_gate,
+    read_experts,
+    read_other,
+    weights_of_others,
+)
 from probe.moesd.router import Router
 from probe.moesd.routing import routed
 from probe.moesd.token import TOKEN, SpecialToken
@@ -35,16 +44,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _UNET_FILE = "unet_experts.safetensors"
-_AnyExperts = TypeVar("_AnyExperts", Experts, UNetExperts)
+_OTHERS_FILE = "other_encoders.safetensors"
 _UNET_SETTINGS = ("sites", "width", "n_experts", "style")
-_GATE_SETTINGS = (
-    "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "has_list",
-    "is_english", "unlisted", "corrects_everyone", "gendered_above",
-)  # fmt: skip
 
 
 class MoESD(Correction):
-    """A trained correction for one text encoder.
+    """A trained correction, for one text encoder of a model or for all.
 
     `intervention` and `attach` route images as the field ``router`` says, so that the same prompt
     and seed give the same image; ``replace(moesd, router=Router("stratified"))`` changes it.
@@ -129,7 +134,7 @@ class MoESD(Correction):
         for part, module in (("experts", self.experts), ("unet_experts", self.unet_experts)):
             if module is not None:
                 weights |= {f"{part}.{name}": w for name, w in module.named_parameters()}
-        return weights
+        return weights | weights_of_others(self)
 
     def intervention(self, pipeline: Any = None, *, guidance_scale: float = 1.0) -> Intervention:
         """Return the correction as `probe.images.generation.generate` takes it; see `routed`."""
@@ -149,21 +154,24 @@ class MoESD(Correction):
         """Write the weights of token, gate and experts, then ``config.json``.
 
         ``token.safetensors`` has the format of diffusers' textual inversion; experts of the U-Net
-        are in ``unet_experts.safetensors``.
+        are in ``unet_experts.safetensors``, token and experts of all text encoders but that of
+        the gate in ``other_encoders.safetensors``.
         """
         token, gate, experts, unet = self.token, self.gate, self.experts, self.unet_experts
         of_gate = {"axis": gate.axis, "weights": gate.classifier.weights}
         tensors: dict[str, tuple[str, Mapping[str, npt.NDArray[Any]]]] = {
             "token": ("token", {TOKEN: token.vector.detach().cpu().numpy()[None]}),
-            "experts": ("experts", _arrays(experts)),
+            "experts": ("experts", arrays_of(experts.state_dict())),
             "gate": ("gate-weights", {**of_gate, "intercepts": gate.classifier.intercepts}),
         }
         if unet is not None:
-            tensors["unet_experts"] = ("unet-experts", _arrays(unet))
+            tensors["unet_experts"] = ("unet-experts", arrays_of(unet.state_dict()))
+        if self.others:
+            tensors["other_encoders"] = ("other-encoders", arrays_of(weights_of_others(self)))
         for name, (kind, arrays) in tensors.items():
             write_tensors(folder / f"{name}.safetensors", arrays, replace(provenance, kind=kind))
-        if unet is None:
-            (folder / _UNET_FILE).unlink(missing_ok=True)  # of an earlier correction
+        for name in {_UNET_FILE, _OTHERS_FILE} - {f"{name}.safetensors" for name in tensors}:
+            (folder / name).unlink(missing_ok=True)  # of an earlier correction
         config = {
             **{name: getattr(experts, name) for name in ("n_features", "width", "style")},
             "recipe": self.recipe,
@@ -172,7 +180,7 @@ class MoESD(Correction):
             "language": token.language and asdict(token.language),
             "classes": list(gate.classes),
             "attributes": [attribute.to_json() for attribute in self.attributes],
-            **{name: getattr(gate, name) for name in _GATE_SETTINGS},
+            **{name: getattr(gate, name) for name in GATE_SETTINGS},
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
             "objective": self.objective,
@@ -180,6 +188,8 @@ class MoESD(Correction):
             "router": asdict(self.router),
             "unet": unet and {name: getattr(unet, name) for name in _UNET_SETTINGS},
         }
+        if self.others:
+            config["other_encoders"] = [other.encoder.slot for other in self.others]
         write_json(folder / "config.json", config, replace(provenance, kind="moesd"))
 
     @classmethod
@@ -212,19 +222,19 @@ class MoESD(Correction):
             shape = {name: config[name] for name in ("n_features", "width", "style")}
             attributes = tuple(map(Attribute.from_json, config["attributes"]))
             shape["names"] = expert_names(attributes)
-            experts = _read_experts(Experts, shape, folder / "experts.safetensors")
+            experts = read_experts(Experts, shape, folder / "experts.safetensors")
             unet_experts = None
             if (settings := config["unet"]) is not None:
                 shape = {name: settings[name] for name in _UNET_SETTINGS}
-                unet_experts = _read_experts(UNetExperts, shape, folder / _UNET_FILE)
+                unet_experts = read_experts(UNetExperts, shape, folder / _UNET_FILE)
             for module in filter(None, (experts, unet_experts)):
                 module.to(encoder.device).eval().requires_grad_(False)
-            vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
+            vector, gate = torch.from_numpy(token[TOKEN][0]), make_gate(arrays, config)
             gate = replace(gate, attributes=attributes)
-            _check_sizes(encoder, vector, gate, experts)
+            check_sizes(encoder, vector, gate, experts)
             stands = config["token_place"], gate.unlisted
             language = Language(**of) if (of := config.get("language")) else None
-            return cls(
+            first = cls(
                 encoder=encoder,
                 token=SpecialToken(vector, tuple(config["subjects"]), *stands, language),
                 gate=gate,
@@ -235,6 +245,10 @@ class MoESD(Correction):
                 recipe=config.get("recipe", ""),
                 measured=read_measured(config["measured"]),
             )
+            if not (slots := config.get("other_encoders", ())):
+                return first
+            arrays, _ = read_tensors(folder / _OTHERS_FILE, kind="other-encoders")
+            return replace(first, others=tuple(read_other(first, slot, arrays) for slot in slots))
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ShapeError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else one_line(error)
             raise ArtifactError(
@@ -248,55 +262,6 @@ class MoESD(Correction):
         If there is none, it is a `ModelError`.
         """
         return cls.load(resolve_model(model), encoder)
-
-
-def _make_gate(arrays: Mapping[str, Any], config: Mapping[str, Any]) -> Gate:
-    if tuple(config.get("flags", ())) != FLAGS:
-        raise ArtifactError(
-            "the gate was trained with other word flags than this version has; train it again"
-        )
-    classifier = KindClassifier(arrays["weights"], arrays["intercepts"], config["temperature"])
-    settings = {name: config[name] for name in _GATE_SETTINGS}
-    settings["unlisted"] = tuple(settings["unlisted"])
-    return Gate(axis=arrays["axis"], classifier=classifier, **settings)
-
-
-def _check_sizes(encoder: TextEncoder, vector: torch.Tensor, gate: Gate, experts: Experts) -> None:
-    """Refuse a correction whose parts do not fit each other or the encoder by a `ShapeError`."""
-    n, n_layers = encoder.n_features, int(encoder.model.config.num_hidden_layers)
-    width = encoder.model.get_input_embeddings().weight.shape[1]
-    n_read = count_features(gate.reads, has_list=gate.has_list, n_features=n, n_layers=n_layers)
-    of_gate = gate.axis.shape, gate.classifier.weights.shape, gate.classifier.intercepts.shape
-    found = (tuple(vector.shape), *of_gate, experts.n_features)
-    if found != (needed := ((width,), (n,), (len(FLAGS), n_read), (len(FLAGS),), n)):
-        raise ShapeError(f"token, gate and experts are of sizes {found}; needed {needed}")
-
-
-def _arrays(experts: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
-    return {name: w.detach().cpu().numpy() for name, w in experts.state_dict().items()}
-
-
-def _read_experts(cls: type[_AnyExperts], shape: Mapping[str, Any], path: Path) -> _AnyExperts:
-    """Read experts; whatever their shape says, only what the file holds is allocated."""
-    weights, _ = read_tensors(path, kind=path.stem.replace("_", "-"))
-    found = "adapter" if any(name.endswith("norm.weight") for name in weights) else "lora"
-    config = path.parent / "config.json"
-    if found != shape["style"]:
-        raise ArtifactError(
-            f"{path} holds experts of style {found!r} but {config} says {shape['style']!r}; the "
-            "two are not from one training: train it again"
-        )
-    misfit = f"{path} does not fit {config} (width {shape['width']}); train it again"
-    if len(shape.get("names", shape.get("sites", ()))) > len(weights):
-        raise ArtifactError(misfit)
-    with torch.device("meta"):
-        experts = cls(**shape)
-    try:
-        held = {name: torch.from_numpy(w) for name, w in weights.items()}
-        experts.load_state_dict(held, assign=True)
-    except RuntimeError as error:
-        raise ArtifactError(misfit) from error
-    return experts
 
 
 def _column(class_name: str) -> str:

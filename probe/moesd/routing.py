@@ -3,9 +3,10 @@
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import reduce
 from itertools import compress, product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ import torch
 from probe.arrays import Double
 from probe.errors import ShapeError
 from probe.images.intervention import Condition, Intervention, StateCorrection
-from probe.moesd.correction import Correction
+from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import EstimatedShares, calibrate_strengths, estimate_shares
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
@@ -38,17 +39,21 @@ def routed(
     router = correction.router
     if router.strength == 0:
         return Intervention()
-    if router.kind == "calibrated":
-        whole: Intervention = CalibratedRouting(correction, pipeline, guidance_scale=guidance_scale)
-    elif router.kind != "top1":
-        whole = SampledRouting(correction, pipeline, guidance_scale=guidance_scale)
-    elif correction.unet_experts is None:
-        whole = StateCorrection(correction)
+    if router.kind == "top1":
+        experts = correction.unet_experts
+        whole: Intervention = StateCorrection(correction)
+        if experts is not None:
+            whole = Top1Routing(correction, experts)
+        parts = [whole]
     else:
-        whole = Top1Routing(correction, correction.unet_experts)
+        kind = CalibratedRouting if router.kind == "calibrated" else SampledRouting
+        drawn = kind(correction, pipeline, guidance_scale=guidance_scale)
+        parts = [drawn, *map(drawn.on, correction.others)]
     if router.strength != 1 and router.kind in ("top1", "calibrated"):
-        whole = PartialCorrection(whole, router.strength)
-    whole.source = correction
+        parts = [PartialCorrection(part, router.strength) for part in parts]
+    for part, source in zip(parts, correction.parts, strict=True):
+        part.source = source
+    whole, *whole.others = parts
     return whole
 
 
@@ -82,18 +87,28 @@ class Top1Routing(StateCorrection):
             yield
 
 
-class CalibratedRouting(Intervention):
+class _Routing(Intervention):
+    """Routing of a prompt's images among experts that the correction's gate opened for it."""
+
+    def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
+        self._correction, self._pipeline = correction, pipeline
+        self._guidance_scale = guidance_scale
+        self._known: dict[str, Double] = {}
+        self._on: EncoderExperts = correction
+
+    def on(self, part: EncoderExperts) -> Self:
+        """Make the same routing act on another text encoder of the correction."""
+        other = copy(self)
+        other._on = part
+        return other
+
+
+class CalibratedRouting(_Routing):
     """Apply to each prompt the expert of the value it lacks, at the calibrated strength.
 
     The strength is computed once per prompt (see `calibrate_strengths`), so that the target is met
     at the guidance scale of the images. Closed prompts are left unchanged, bit for bit.
     """
-
-    def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
-        self._correction, self._pipeline = correction, pipeline
-        self._counterfactuals = Counterfactuals(correction.router.words)
-        self._guidance_scale = guidance_scale
-        self._known: dict[str, Double] = {}
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Mark the prompts that open the gate."""
@@ -107,7 +122,7 @@ class CalibratedRouting(Intervention):
         for row, condition in enumerate(conditions):
             if condition.route:
                 weights = self._weights(condition.prompt, states)
-                encoded, _ = self._correction.encode_weighted([condition.prompt], weights)
+                encoded, _ = self._on.encode_weighted([condition.prompt], weights)
                 corrected[row] = encoded[0].to(states)
         return corrected
 
@@ -116,7 +131,7 @@ class CalibratedRouting(Intervention):
             check_explained(self._correction, self._pipeline)
         if prompt not in self._known:
             correction, router = self._correction, self._correction.router
-            counterfactuals = self._counterfactuals.states(
+            counterfactuals = Counterfactuals(router.words).states(
                 correction.encoder, correction.token, [prompt], are_people=True
             )
 
@@ -131,7 +146,7 @@ class CalibratedRouting(Intervention):
         return self._known[prompt]
 
 
-class SampledRouting(Intervention):
+class SampledRouting(_Routing):
     """Let the gate select prompts, and each image's seed the expert.
 
     With top-1 routing one expert gets all images of a prompt and must shift their shares by the
@@ -141,11 +156,6 @@ class SampledRouting(Intervention):
     target shares, and the experts of its values are added. Closed prompts, and images allocated to
     the base model, do not change by a bit.
     """
-
-    def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
-        self._correction, self._pipeline = correction, pipeline
-        self._guidance_scale = guidance_scale
-        self._known: dict[str, Double] = {}
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw each image's route from its prompt and seed."""
@@ -175,7 +185,7 @@ class SampledRouting(Intervention):
         routes = [conditions[row].route.split(_AND) for row in rows]
         weights = np.stack([sum(variants[name] for name in route) for route in routes])
         corrected = states.clone()
-        encoded, _ = self._correction.encode_weighted(prompts, weights)
+        encoded, _ = self._on.encode_weighted(prompts, weights)
         corrected[rows] = encoded.to(states)
         return corrected
 

@@ -1,6 +1,6 @@
 """Train a correction: fit the gate, then minimise one objective after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
+from probe.moesd.correction import EncoderExperts
 from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts, expert_names
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
@@ -47,6 +48,7 @@ def train_moesd(
     examples: Path | None = None,
     pipeline: Any = None,
     gate: Gate | None = None,
+    others: Sequence[TextEncoder] = (),
     attributes: tuple[Attribute, ...] = (GENDER,),
     language: Language | None = None,
     checkpoint: Checkpoint | None = None,
@@ -68,6 +70,8 @@ def train_moesd(
         The image model; needed by every objective but those of `probe.moesd.config.TEXT_ONLY`.
     gate : Gate, optional
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
+    others : sequence of TextEncoder
+        The model's other text encoders that are corrected too, each apart, by the same objective.
     attributes : tuple of Attribute
         What is corrected; other than gender alone needs the objective ``counterfactual``. Their
         words are those of the counterfactuals and of the routers that ask the denoiser for shares.
@@ -90,6 +94,7 @@ def train_moesd(
         gate = fit_gate(encoder, prompts, vectors, **axes, config=config, is_english=is_english)
     gate = replace(gate, attributes=attributes)
     moesd = _untrained(encoder, prompts, gate, pipeline, config, language)
+    moesd = replace(moesd, others=tuple(map(moesd.start_on, others)))
 
     objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline)
     loop = Loop(
@@ -105,9 +110,10 @@ def train_moesd(
             stack.callback(pipeline.unet.disable_gradient_checkpointing)
         for make, n_steps in objectives:
             loop.run(make, n_steps)
-    for module in filter(None, (moesd.experts, moesd.unet_experts)):
+    for module in filter(None, (moesd.unet_experts, *(of.experts for of in moesd.parts))):
         module.eval().requires_grad_(False)
-    moesd.token.vector.requires_grad_(False)
+    for of in moesd.parts:
+        of.token.vector.requires_grad_(False)
     return moesd
 
 
@@ -134,7 +140,7 @@ def _untrained(
     first = gate.attributes[0].words
     router = Router(SERVED[config.objective][0], Target.parity(len(first)), words=first)
     of_training = config.objective, router, config.recipe_line
-    return MoESD(encoder, token, gate, experts, unet_experts, *of_training)
+    return MoESD(encoder, token, experts, gate, unet_experts, *of_training)
 
 
 def _objectives(
@@ -161,16 +167,15 @@ def _objectives(
     def read() -> Examples:
         return Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed)
 
-    def counterfactual(*, all_positions: bool = False) -> Objective:
+    def counterfactual(of: EncoderExperts, *, all_positions: bool = False) -> Objective:
         options: dict[str, Any] = {"emphasis": config.emphasis, "all_positions": all_positions}
-        return CounterfactualStates(moesd, neutral, counterfactuals, **options)
+        return CounterfactualStates(of, moesd.attributes, neutral, counterfactuals, **options)
 
     def diffusion() -> Objective:
         return DiffusionObjective(moesd, skewed, subjects, read(), pipeline, **batches)
 
     first: dict[str, Callable[[], Objective]] = {
         "latent": lambda: LatentObjective(moesd, skewed, vectors[rows]),
-        "counterfactual": counterfactual,
     }
     second: dict[str, Callable[[], Objective]] = {
         "diffusion": diffusion,
@@ -178,7 +183,10 @@ def _objectives(
     }
     first["both"], second["both"] = first["latent"], second["diffusion"]
     phases = [(first, config.latent_steps), (second, config.diffusion_steps)]
-    if config.objective == "counterfactual" and leaves_out_positions(moesd, neutral):
-        rest = partial(counterfactual, all_positions=True)
-        phases.append(({"counterfactual": rest}, config.latent_steps))
-    return [(of[config.objective], n) for of, n in phases if config.objective in of]
+    if config.objective != "counterfactual":
+        return [(of[config.objective], n) for of, n in phases if config.objective in of]
+    return [
+        (partial(counterfactual, of, all_positions=all_positions), config.latent_steps)
+        for of in moesd.parts
+        for all_positions in ((False, True) if leaves_out_positions(of, neutral) else (False,))
+    ]

@@ -31,8 +31,11 @@ _CORRECTION = tuple(
     for name in ("token.safetensors", "experts.safetensors", "gate.safetensors", "config.json")
 )
 _UNET_EXPERTS = f"{MOESD}/unet_experts.safetensors"
+_OTHER_ENCODERS = f"{MOESD}/other_encoders.safetensors"
 
 
 def correction_files(config: Any) -> tuple[str, ...]:
     """Return the files of a correction that is trained with a configuration."""
-    return (*_CORRECTION, _UNET_EXPERTS) if config.train.has_unet else _CORRECTION
+    train = config.train
+    more = [_UNET_EXPERTS] * train.has_unet + [_OTHER_ENCODERS] * (train.encoders == "all")
+    return (*_CORRECTION, *more)

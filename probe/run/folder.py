@@ -121,6 +121,20 @@ class Run:
         encoder = self.config.embed.encoder or None
         return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
 
+    def load_other_encoders(self) -> list[TextEncoder]:
+        """Open the model's other text encoders, if the settings say that all are corrected."""
+        from probe.text.checkpoints import choose_encoder, text_encoders
+        from probe.text.encoder import TextEncoder
+
+        if self.config.train.encoders != "all":
+            return []
+        own = choose_encoder(self.model_folder, self.config.embed.encoder or None)
+        return [
+            TextEncoder.load(self.config.model, encoder=slot, device=self.device)
+            for slot in text_encoders(self.model_folder)
+            if slot != own
+        ]
+
     def load_pipeline(self, *, dtype: str = "", is_plain: bool = False) -> Any:
         """Open the image model as the settings of ``generate`` say, but for a ``dtype``.
 

@@ -35,7 +35,12 @@ FOLDER = "sweeps"
 SWEPT = ("train", "generate")
 """Stages whose settings can be swept: earlier stages are the run's own, later ones measure."""
 SCORES = ("explicit_adherence", "subject_recognised", "clip_score")
-WEIGHTS = {"token": "token", "experts": "experts", "unet_experts": "unet-experts"}
+WEIGHTS = {
+    "token": "token",
+    "experts": "experts",
+    "unet_experts": "unet-experts",
+    "other_encoders": "other-encoders",
+}
 """Files of a correction that hold trained weights, and the kind of each."""
 REUSED = ("embeddings", "latent", "moesd", "images/base")
 """What a variant starts with; each stage checks which of these its settings still allow."""

@@ -28,6 +28,7 @@ from probe.images.plan import COLUMNS, read_metadata
 from probe.images.shapes import Shapes
 from probe.moesd.model import MoESD
 from probe.run import Experiment
+from probe.text.checkpoints import text_encoders
 from probe.text.encoder import TextEncoder
 
 WIDTH = 32
@@ -320,14 +321,20 @@ def test_what_a_text_encoder_gives_has_its_place(folder_of, name, slot, given):
         assert torch.equal(encoder.prompt_mask(ids).to(found.tensors[MASK]), found.tensors[MASK])
 
 
+ALL = [("sdxl", "all", {STATES, POOLED}), ("sd3", "all", {STATES, POOLED})]
+ALL += [("flux-dev", "all", {STATES, POOLED})]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "slot", "given"), GIVEN[2:])
+@pytest.mark.parametrize(("name", "slot", "given"), GIVEN[2:] + ALL)
 def test_a_family_runs_from_its_prompts_to_a_report(
     folder_of, model_folder, small_lexicon, drawing, tmp_path, name, slot, given
 ):
     folder, run = folder_of(name), tmp_path / "run"
+    is_all, slot = slot == "all", "text_encoder" if slot == "all" else slot
     experiment = Experiment.create(run, model=str(folder), lexicon=small_lexicon, encoder=slot)
+    experiment.set("train", encoders="all" if is_all else "one")
     # Words of random weights say nothing of persons: the gate would open for nothing.
     experiment.set(
         "train", latent_steps=2, false_alarm=1.0, gate_reads="bias_score", neutral_band=0.0
@@ -348,11 +355,13 @@ def test_a_family_runs_from_its_prompts_to_a_report(
     after = apply(model, method, conditions, before)
     names = before.tensors
     assert {of for of in names if not torch.equal(names[of], after.tensors[of])} == given
+    slots = text_encoders(folder) if is_all else [slot]
     if STATES in given:
+        places = [place for of in slots if (place := model.place(of)).states]
         kept = after.tensors[STATES] == before.tensors[STATES]
-        assert int(kept.sum()) >= kept.numel() - model.place(slot).read(before).numel()
-    if name == "flux-dev":
-        return  # whose images depend on no states of its CLIP
+        changed = sum(place.read(before).numel() for place in places)
+        assert int(kept.sum()) >= kept.numel() - changed
+        assert all(not torch.equal(of.read(before), of.read(after)) for of in places)
     # A pipeline with the correction attached makes the same image.
     [image] = attached(MoESD.load(run / "moesd"), model, row)
     file = Image.open(run / "images" / "moesd" / row["file_name"])

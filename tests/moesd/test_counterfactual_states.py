@@ -32,7 +32,9 @@ def test_each_expert_goes_to_its_own_value_and_farther_with_emphasis(town):
         moesd, prompts = three(town)
         plain = moesd.token.encode(moesd.encoder, prompts).detach()
         stated = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
-        objective = CounterfactualStates(moesd, prompts, Counterfactuals(), emphasis=emphasis)
+        objective = CounterfactualStates(
+            moesd, moesd.attributes, prompts, Counterfactuals(), emphasis=emphasis
+        )
         assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
         steps(objective, 25, 2e-2)
         assert objective.loss().item() < 0.7

@@ -188,12 +188,16 @@ def test_counterfactual_states_are_learnt_at_the_first_positions_and_then_at_all
         pairs = zip(experts.adapters.values(), stated, strict=True)
         return [(mse_loss(of(plain), to) / mse_loss(plain, to)).item() for of, to in pairs]
 
-    learn(states.CounterfactualStates(correction, prompts, words))
+    learn(states.CounterfactualStates(correction, correction.attributes, prompts, words))
     assert n_tokens == [len(prompts) * 16] * 60
     first, rest = left(slice(16)), left(slice(16, None))
     assert max(rest) < 1 / 3  # one expert serves all positions
     vector = token.vector.detach().clone()
-    learn(states.CounterfactualStates(correction, prompts, words, all_positions=True))
+    learn(
+        states.CounterfactualStates(
+            correction, correction.attributes, prompts, words, all_positions=True
+        )
+    )
     assert n_tokens == []
     assert torch.equal(token.vector, vector)
     assert np.all(np.array(left(slice(16, None))) < np.array(rest) / 2)

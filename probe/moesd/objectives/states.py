@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from probe.moesd.correction import Correction
+from probe.moesd.correction import EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
+from probe.text.attributes import Attribute
 from probe.text.encoder import TextEncoder
 
 _N_POSITIONS = 32  # experts treat every position alike; the token hardly depends on the others
@@ -24,6 +25,8 @@ class CounterfactualStates:
     not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
     compared, since each step encodes them. With ``all_positions``, all are, and each prompt is
     encoded once: only the experts are trained. The objective is ours.
+
+    Of a correction of several text encoders, each is trained apart: ``trained`` is its part.
     """
 
     name = "counterfactual states"
@@ -31,26 +34,27 @@ class CounterfactualStates:
 
     def __init__(
         self,
-        correction: Correction,
+        trained: EncoderExperts,
+        attributes: Sequence[Attribute],
         prompts: Sequence[str],
         counterfactuals: Counterfactuals,
         *,
         emphasis: float = 1.0,
         all_positions: bool = False,
     ) -> None:
-        self._correction = correction
-        encoder, token = correction.encoder, correction.token
+        self._trained = trained
+        encoder, token = trained.encoder, trained.token
         ids, self._places = token.input_ids(encoder, prompts)
         self._ids = ids if all_positions else ids[:, : _n_compared(encoder, ids)]
         token.vector.requires_grad_(not all_positions)
-        self.parameters: list[torch.Tensor] = list(correction.experts.parameters())
+        self.parameters: list[torch.Tensor] = list(trained.experts.parameters())
         if not all_positions:
             self.parameters.insert(0, token.vector)
         with torch.no_grad():
             plain = token.states(encoder, self._ids, self._places)
             stated = counterfactuals.aligned_states(encoder, token, prompts)
             stated = stated[:, :, : self._ids.shape[1]]
-            n_values = [len(of.values) for of in correction.attributes for _ in of.values]
+            n_values = [len(of.values) for of in attributes for _ in of.values]
             by_value = torch.tensor([emphasis if n == 2 else 1.0 for n in n_values]).to(plain)
             self._targets = plain + by_value[:, None, None, None] * (stated - plain)
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
@@ -58,10 +62,10 @@ class CounterfactualStates:
 
     def loss(self) -> torch.Tensor:
         """Compute the loss over all prompts."""
-        token, adapters = self._correction.token, self._correction.experts.adapters
+        token, adapters = self._trained.token, self._trained.experts.adapters
         states = self._fixed
         if states is None:
-            states = token.states(self._correction.encoder, self._ids, self._places)
+            states = token.states(self._trained.encoder, self._ids, self._places)
         left = [
             functional.mse_loss(adapter(states), target) / scale
             for adapter, target, scale in zip(
@@ -71,10 +75,10 @@ class CounterfactualStates:
         return torch.stack(left).mean()
 
 
-def leaves_out_positions(correction: Correction, prompts: Sequence[str]) -> bool:
+def leaves_out_positions(trained: EncoderExperts, prompts: Sequence[str]) -> bool:
     """Whether `CounterfactualStates` compares only the first positions of these prompts."""
-    ids, _ = correction.token.input_ids(correction.encoder, prompts)
-    return _n_compared(correction.encoder, ids) < ids.shape[1]
+    ids = trained.input_ids(prompts)
+    return _n_compared(trained.encoder, ids) < ids.shape[1]
 
 
 def _n_compared(encoder: TextEncoder, ids: torch.Tensor) -> int:

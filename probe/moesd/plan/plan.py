@@ -138,7 +138,9 @@ def plan_training(
         If the model is unknown or of no family, or the training needs a U-Net that it lacks.
     """
     config, shapes = config or TrainConfig(), Shapes.read(model)
-    name, text = shapes.family.denoiser, shapes.build(shapes.text_encoders[0]).config
+    n_corrected = None if config.encoders == "all" else 1
+    texts = [shapes.build(of).config for of in shapes.text_encoders[:n_corrected]]
+    name, text = shapes.family.denoiser, texts[0]
     denoiser = shapes.build(name)
     if name != "unet" and (config.has_unet or config.needs_pictures):
         raise ModelError(
@@ -152,7 +154,9 @@ def plan_training(
             experts = UNetExperts.start(
                 denoiser, width=config.unet_width, n_experts=config.n_experts, style=config.style
             )
-        on_states = Experts(n_features, width=config.width, style=config.style)
+        on_states = [
+            Experts(int(of.hidden_size), width=config.width, style=config.style) for of in texts
+        ]
     if resolution is not None:
         at_least("resolution", resolution, _LEAST_RESOLUTION)
     images = plan_images(shapes, dtype=dtype, resolution=resolution, device=device)
@@ -167,9 +171,9 @@ def plan_training(
         n_layers=int(text.num_hidden_layers),
     )
     trainable = {
-        "token": n_features if config.has_token else 0,
+        "token": sum(int(of.hidden_size) for of in texts) if config.has_token else 0,
         "gate": len(KINDS) * (n_read + 1),
-        "text_experts": n_weights(on_states) if config.has_text else 0,
+        "text_experts": sum(map(n_weights, on_states)) if config.has_text else 0,
         "unet_experts": 0 if experts is None else n_weights(experts),
     }
     frozen = {

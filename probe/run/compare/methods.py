@@ -94,9 +94,10 @@ def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.run.images import n_examples
     from probe.run.routing import intervention, router_of
 
-    counted = [moesd.token.vector.numel()] if moesd.token.is_used else []
+    parts = moesd.parts
+    counted = [of.token.vector.numel() for of in parts if of.token.is_used]
     if run.config.train.has_text:  # without, its experts are identities that nothing trains
-        counted.append(n_weights(moesd.experts))
+        counted += [n_weights(of.experts) for of in parts]
     if moesd.unet_experts is not None:
         counted.append(n_weights(moesd.unet_experts))
     asks = router_of(run, moesd.router).kind in PREDICTED

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe.errors import OptionError
 from probe.io import distributed
 from probe.io.files import hash_file, hash_parts
 from probe.io.settings import settings_line
@@ -16,6 +17,7 @@ from probe.run.folder import Run, is_kept_folder, locked, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 from probe.stats.notation import percent
+from probe.text.checkpoints import text_encoders
 from probe.text.concepts import attribute_files
 from probe.text.languages import language_of
 from probe.text.lexicon import SPLIT_NAMES
@@ -49,6 +51,10 @@ class Train(Stage):
     def check(self, run: Run) -> None:
         """Refuse an objective on images for a model whose denoiser it cannot train."""
         _check_denoiser(run)
+        if run.config.train.encoders == "all" and len(text_encoders(run.model_folder)) < 2:
+            raise OptionError(
+                f"encoders is 'all' and {run.model_folder} has one text encoder; set it to 'one'"
+            )
 
     def stale(self, run: Run) -> str | None:
         """Look at every file, and whether the map shows the corrected prompts."""
@@ -163,6 +169,7 @@ def train_correction(
         attributes=attributes_of(run),
         language=language_of(run.lexicon),
         gate=gate,
+        others=run.load_other_encoders(),
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
     )
