@@ -500,6 +500,8 @@ def test_what_needs_a_unet_of_stable_diffusion_is_refused(folder_of, small_lexic
     said = "noise needs Stable Diffusion v1.x or v2.x; .* is a PixArtSigmaPipeline: choose the obj"
     with pytest.raises(ModelError, match=said):
         experiment.train(recipe="paper")
+    with pytest.raises(ValueError, match=r"has one text encoder; set it to 'one'"):
+        experiment.train(encoders="all")
 
 
 def test_a_function_of_prompts_and_seeds_is_an_image_model(tmp_path):

@@ -29,6 +29,7 @@ def test_bad_settings_are_refused_by_name(option, value):
         ({"objective": "both", "side": "unet", "token_place": "nowhere"}, "choose 'diffusion'"),
         ({"side": "unet", "objective": "latent"}, "needs no image model"),
         ({"side": "unet"}, "needs no image model"),
+        ({"encoders": "all", "objective": "latent"}, "set encoders to 'one'"),
     ],
 )
 def test_combinations_that_leave_nothing_to_train_or_validate_are_refused(settings, message):

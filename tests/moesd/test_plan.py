@@ -124,15 +124,17 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "denoiser", "texts"),
+    ("model", "denoiser", "texts", "token"),
     [
-        ("stabilityai/stable-diffusion-xl-base-1.0", 2_567_463_684, 123_060_480 + 694_659_840),
-        ("black-forest-labs/FLUX.1-dev", 11_901_408_320, 4_885_000_000),
-        ("Efficient-Large-Model/Sana_1600M_1024px_diffusers", 1_604_000_000, 2_614_000_000),
+        ("stabilityai/stable-diffusion-xl-base-1.0", 2_567_463_684, 817_720_320, 768 + 1280),
+        ("black-forest-labs/FLUX.1-dev", 11_901_408_320, 4_885_000_000, 768 + 4096),
+        ("Efficient-Large-Model/Sana_1600M_1024px_diffusers", 1_604_000_000, 2_614_000_000, 2304),
     ],
 )
-def test_a_known_model_has_the_weights_of_its_checkpoint(model, denoiser, texts):
-    plan = plan_training(model, dtype="bfloat16", device=torch.device("cpu"))
+def test_a_known_model_has_the_weights_of_its_checkpoint(model, denoiser, texts, token):
+    every = TrainConfig(encoders="all")
+    plan = plan_training(model, every, dtype="bfloat16", device=torch.device("cpu"))
+    assert plan.trainable["token"] == token
     name = "unet" if "unet" in plan.frozen else "transformer"
     assert plan.frozen[name] == pytest.approx(denoiser, rel=1e-3)
     assert plan.frozen["text_encoder"] == pytest.approx(texts, rel=1e-3)
