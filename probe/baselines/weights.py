@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from probe.baselines.method import BASELINES, Material, Method, Trial
 from probe.errors import DataError
-from probe.images.denoising import encode_images, prediction_target, training_scheduler
+from probe.images.denoising import encode_images
 from probe.images.intervention import Condition, Intervention
+from probe.images.models.lookup import image_model
 from probe.io.artifacts import hash_parts
 from probe.text.templates import fill
 
@@ -158,10 +159,11 @@ def lora(
     Diffusion Models for Fairness*, ICLR 2024, use such a LoRA as a baseline. Steps and batch size
     are the defaults of the diffusion objective; the learning rate is our choice.
     """
-    unet, scheduler = material.pipeline.unet, training_scheduler(material.pipeline)
+    model, unet = image_model(material.pipeline), material.pipeline.unet
+    schedule = model.schedule
     generator = torch.Generator().manual_seed(material.seed)
     batches, prompts = material.examples()
-    clean = encode_images(material.pipeline.vae, batches)
+    clean = encode_images(model, batches)
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
     states = material.encoder.states(list(row_of)).to(unet.device)
     rows = torch.tensor([row_of[prompt] for prompt in prompts])
@@ -171,12 +173,12 @@ def lora(
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
         for step in range(n_steps):
             picked = torch.randint(len(clean), (batch_size,), generator=generator)
-            n_times = scheduler.config.num_train_timesteps
-            times = torch.randint(n_times, (batch_size,), generator=generator).to(clean.device)
+            times = torch.randint(schedule.n_times, (batch_size,), generator=generator)
+            times = times.to(clean.device)
             noise = torch.randn(batch_size, *clean.shape[1:], generator=generator).to(clean)
-            noised = scheduler.add_noise(clean[picked], noise, times)
+            noised = schedule.add_noise(clean[picked], noise, times)
             predicted = unet(noised, times, states[rows[picked]]).sample
-            target = prediction_target(scheduler, clean[picked], noise, times)
+            target = schedule.target(clean[picked], noise, times)
             loss = functional.mse_loss(predicted, target)
             if not torch.isfinite(loss):
                 raise DataError(

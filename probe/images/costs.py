@@ -89,12 +89,12 @@ def plan_images(
     parts = {name: shapes.build(name) for name in shapes.parts if name != "scheduler"}
     counts = {name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()}
     guidance_scale, n_steps = shapes.settings.guidance_scale, shapes.settings.n_steps
-    model = _model(shapes, parts, precision)
+    model = meta_model(shapes, parts, precision)
     vae, scale = model.pipeline.vae, model.pipeline.vae_scale_factor
     size = resolution or model.latent_shape[1] * scale
     of_size = {**model.calling, "height": size, "width": size}
     try:
-        denoised = _measured(model.network, *_given_to_denoiser(model, guidance_scale, of_size))
+        denoised = _measured(model.network, *given_to_denoiser(model, guidance_scale, of_size))
     except (ValueError, RuntimeError) as error:
         raise OptionError(
             f"resolution is {size}; needed one that the model takes ({one_line(error)[:200]})"
@@ -133,7 +133,7 @@ class _Captured(Exception):  # noqa: N818 - it ends a call, and is no error
         self.arguments = args, kwargs
 
 
-def _model(shapes: Shapes, parts: dict[str, Any], dtype: torch.dtype) -> ImageModel:
+def meta_model(shapes: Shapes, parts: dict[str, Any], dtype: torch.dtype) -> ImageModel:
     """Make the model of networks on the meta device, which computes the rest on the CPU."""
     import diffusers
 
@@ -153,7 +153,7 @@ def _model(shapes: Shapes, parts: dict[str, Any], dtype: torch.dtype) -> ImageMo
     return family(pipeline)
 
 
-def _given_to_denoiser(model: ImageModel, guidance_scale: float, size: dict[str, Any]) -> Any:
+def given_to_denoiser(model: ImageModel, guidance_scale: float, size: dict[str, Any]) -> Any:
     """Call a pipeline until its denoiser is reached."""
     conditions = model.blank_conditions()
     given = dict(conditions.tensors)

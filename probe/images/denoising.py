@@ -20,6 +20,8 @@ from probe.images.models.lookup import image_model
 if TYPE_CHECKING:
     from PIL import Image
 
+    from probe.images.models.model import ImageModel
+
 KEY = "key"
 """The text of a PNG file that is the image's key."""
 
@@ -124,8 +126,8 @@ def open_drawing(
 
 
 @torch.no_grad()
-def encode_images(vae: Any, batches: Iterable[Float32]) -> torch.Tensor:
-    """Encode images as scaled mean latents, as many at a time as fit in a few GB of memory.
+def encode_images(model: ImageModel, batches: Iterable[Float32]) -> torch.Tensor:
+    """Encode images as mean latents, as many at a time as fit in a few GB of memory.
 
     Batches have shape (n, 3, height, width), with values from -1 to 1.
     """
@@ -134,29 +136,8 @@ def encode_images(vae: Any, batches: Iterable[Float32]) -> torch.Tensor:
         for batch in batches
         for part in torch.from_numpy(batch).split(max(1, _PIXELS // batch[0, 0].size))
     )
-    latents = torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean for part in parts])
-    scaled: torch.Tensor = latents * vae.config.scaling_factor
-    return scaled
-
-
-def training_scheduler(pipeline: Any) -> Any:
-    """Return the scheduler that adds noise as in the denoiser's training.
-
-    The pipeline's own need not: Euler and DPM-Solver add the noise of their inference steps.
-    """
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler.from_config(pipeline.scheduler.config)
-
-
-def prediction_target(
-    scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
-) -> torch.Tensor:
-    """Return what the denoiser was trained to predict: the noise or the velocity."""
-    if scheduler.config.prediction_type == "v_prediction":
-        velocity: torch.Tensor = scheduler.get_velocity(clean, noise, times)
-        return velocity
-    return noise
+    device = model.pipeline.vae.device
+    return torch.cat([model.encode_images(part.to(device)) for part in parts])
 
 
 def denoised_together(n_images: int, device: torch.device) -> list[slice]:

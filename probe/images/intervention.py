@@ -131,17 +131,39 @@ def _corrected(
     else:
         return given
     after = method.correct(conditions, before)
-    rows = (after != before).flatten(1).any(dim=1).nonzero()[:, 0]
-    if place.states:
-        given = place.write(given, after)
-    if source is None or not len(rows):
+    if source is None:
+        return place.write(given, after)
+    rows = (after != before).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
+    if not rows:
         return given
+    ids = source.input_ids([prompts[row] for row in rows])
+    return given.with_rows(rows, with_states(model, source, given[rows], after[rows], ids))
+
+
+def with_states(
+    model: ImageModel,
+    source: Source,
+    given: Conditions,
+    states: torch.Tensor,
+    input_ids: torch.Tensor,
+) -> Conditions:
+    """Replace everything that a text encoder gives the image model; gradients pass.
+
+    Parameters
+    ----------
+    states : Tensor of shape (n_images, n_tokens, n_features)
+        New states of the encoder.
+    input_ids : Tensor of shape (n_images, n_tokens)
+        The tokens that they are of.
+    """
+    place = model.place(source.encoder.slot)
+    if place.states:
+        given = place.write(given, states)
     tensors: dict[str, torch.Tensor] = {}
-    ids = source.input_ids([prompts[row] for row in rows.tolist()])
     if place.pooled is not None:
         pooled = tensors["pooled_prompt_embeds"] = given.tensors["pooled_prompt_embeds"].clone()
-        pooled[rows, place.pooled] = source.project(after[rows], ids).to(pooled)
+        pooled[:, place.pooled] = source.project(states, input_ids).to(pooled)
     if place.mask:
-        mask = tensors[place.mask] = given.tensors[place.mask].clone()
-        mask[rows] = source.encoder.prompt_mask(ids).to(mask)
+        mask = source.encoder.prompt_mask(input_ids)
+        tensors[place.mask] = mask.to(given.tensors[place.mask])
     return given.changed(tensors)

@@ -126,6 +126,16 @@ def _takes_prompts(class_name: str) -> bool:
     return "prompt" in taken and "generator" in taken
 
 
+def check_family(folder: Path, what: str, instead: str) -> None:
+    """Refuse a model that is only called, whose denoiser cannot predict by itself."""
+    name = declared_name(folder / INDEX, "_class_name")
+    if family_of(name) is None and name not in FAMILIES:
+        raise ModelError(
+            f"{what} needs a model of a family of docs/families.md; {folder} is "
+            f"{f'a {name}' if name else 'no pipeline'}: {instead}"
+        )
+
+
 def check_unet(folder: Path, what: str, instead: str) -> None:
     """Refuse a model whose U-Net is not conditioned by the states of one text encoder alone."""
     name = declared_name(folder / INDEX, "_class_name")

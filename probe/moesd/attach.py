@@ -58,9 +58,10 @@ class Attachment:
         self._plain, self._class = pipeline.encode_prompt, type(pipeline)
         self._routed = None
         if correction.unet_experts is not None:
-            self._routed = RoutedUNet(pipeline.unet, correction.unet_experts)
+            self._routed = RoutedUNet(self._model.network, correction.unet_experts)
         self._methods: dict[float, Intervention] = {}
         self._n_calls = 0
+        self._is_encoding = False
         self._call: Mapping[str, Any] = {}
         pipeline.encode_prompt = self._encode_prompt
         pipeline.__class__ = observed(type(pipeline), self._note)
@@ -91,6 +92,17 @@ class Attachment:
         self._n_calls += bool(call) and call.get("generator") is None
 
     def _encode_prompt(
+        self, prompt: str | list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        if self._is_encoding:  # a router that asks the denoiser encodes prompts of its own
+            return self._plain(prompt, *args, **kwargs)
+        self._is_encoding = True
+        try:
+            return self._encode_corrected(prompt, *args, **kwargs)
+        finally:
+            self._is_encoding = False
+
+    def _encode_corrected(
         self, prompt: str | list[str] | None = None, *args: Any, **kwargs: Any
     ) -> Any:
         returned = list(self._plain(prompt, *args, **kwargs))
@@ -131,7 +143,7 @@ class Attachment:
         if scale is None:
             scale = inspect.signature(self._class.__call__).parameters["guidance_scale"].default
         if scale not in self._methods:
-            self._methods[scale] = routed(self._correction, self._pipeline, guidance_scale=scale)
+            self._methods[scale] = routed(self._correction, self._model, guidance_scale=scale)
         return self._methods[scale]
 
     def _set_routes(self, routes: list[str]) -> None:

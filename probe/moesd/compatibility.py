@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from probe.errors import ModelError
+from probe.images.models.lookup import family_of
 from probe.moesd.correction import Correction
 from probe.moesd.router import PREDICTED
 from probe.text.encoder import TextEncoder
@@ -18,7 +19,8 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
 
     Each text encoder that is corrected must have the width, vocabulary and weights of the one of
     the training, beside textual inversions and LoRAs; and the experts in the U-Net must fit. A
-    router that asks the denoiser for shares needs the U-Net of Stable Diffusion v1 or v2.
+    router that asks the denoiser for shares needs a text-to-image pipeline of a known family, or
+    the U-Net of Stable Diffusion v1 or v2.
     """
     name = type(pipeline).__name__
     parts = [of.encoder for of in correction.parts]
@@ -30,21 +32,17 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
                 "diffusers with all of its parts"
             )
     kind, unet = correction.router.kind, getattr(pipeline, "unet", None)
-    if kind in PREDICTED and (unet is None or unet.config.addition_embed_type):
+    is_asked = family_of(name) or (unet is not None and not unet.config.addition_embed_type)
+    if kind in PREDICTED and not is_asked:
         raise ModelError(
             f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
-            "needed a pipeline of Stable Diffusion v1.x or v2.x, or another router"
+            "needed a text-to-image pipeline of a family of docs/families.md, or another router"
         )
     for trained in parts:
         _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)
         _check_vocabulary(tokenizer_of(pipeline, trained), trained)
     if correction.unet_experts is not None:
-        if (unet := getattr(pipeline, "unet", None)) is None:
-            raise ModelError(
-                f"a {name} has no U-Net but the correction has experts in one; train with side "
-                "'text' for this pipeline"
-            )
-        correction.unet_experts.check(unet)
+        correction.unet_experts.check(unet or pipeline.transformer)
 
 
 def _check_encoder(found: Any, trained: TextEncoder) -> None:

@@ -1,7 +1,7 @@
 """The correction of prompts and their states by gate, special token and experts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 
 import numpy as np
@@ -85,6 +85,7 @@ class Correction(EncoderExperts):
         mark = SpecialToken.start(
             encoder, token.subjects, stands=token.stands, unlisted=token.unlisted
         )
+        mark = replace(mark, language=token.language)
         experts = Experts(encoder.n_features, width=of.width, style=of.style, names=of.names)
         return EncoderExperts(encoder, mark, experts.to(encoder.device))
 

@@ -13,14 +13,15 @@ import torch
 
 from probe.arrays import Double
 from probe.errors import ShapeError
-from probe.images.intervention import Condition, Intervention, StateCorrection
+from probe.images.intervention import Condition, Intervention, StateCorrection, with_states
+from probe.images.models.conditions import Conditions
+from probe.images.models.lookup import image_model
+from probe.moesd.base_shares import base_shares, check_explained
 from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.shares import EstimatedShares, calibrate_strengths, estimate_shares
+from probe.moesd.mixture.shares import calibrate_strengths
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
-from probe.text.templates import fill
 
-_N_CHECKED = 12  # prompts by which a denoiser is checked
 _AND = " and "  # between the experts of a route
 
 
@@ -31,8 +32,8 @@ def routed(
 
     Parameters
     ----------
-    pipeline : StableDiffusionPipeline, optional
-        The routers of `probe.moesd.router.PREDICTED` use its ``unet`` and ``scheduler``.
+    pipeline : DiffusionPipeline, optional
+        The routers of `probe.moesd.router.PREDICTED` let its denoiser predict.
     guidance_scale : float
         Of the images; what these routers predict holds at this guidance.
     """
@@ -77,13 +78,13 @@ class Top1Routing(StateCorrection):
 
     @contextmanager
     def denoising(self, pipeline: Any, conditions: Sequence[Condition]) -> Iterator[None]:
-        """Insert the experts into the U-Net while a batch is denoised, if any image has a route."""
+        """Insert the experts into the denoiser for a batch, if any image has a route."""
         routes = [condition.route for condition in conditions]
         if not any(routes):
             yield
             return
-        with RoutedUNet(pipeline.unet, self._experts) as unet:
-            unet.set_routes(routes)
+        with RoutedUNet(image_model(pipeline).network, self._experts) as denoiser:
+            denoiser.set_routes(routes)
             yield
 
 
@@ -121,27 +122,31 @@ class CalibratedRouting(_Routing):
         corrected = states.clone()
         for row, condition in enumerate(conditions):
             if condition.route:
-                weights = self._weights(condition.prompt, states)
+                weights = self._weights(condition.prompt)
                 encoded, _ = self._on.encode_weighted([condition.prompt], weights)
                 corrected[row] = encoded[0].to(states)
         return corrected
 
-    def _weights(self, prompt: str, like: torch.Tensor) -> Double:
+    def _weights(self, prompt: str) -> Double:
         if not self._known:
             check_explained(self._correction, self._pipeline)
         if prompt not in self._known:
             correction, router = self._correction, self._correction.router
-            counterfactuals = Counterfactuals(router.words).states(
-                correction.encoder, correction.token, [prompt], are_people=True
+            model = image_model(self._pipeline)
+            plain = model.conditions([prompt])
+            counterfactuals = Counterfactuals(router.words).conditions(
+                model, correction.token, [prompt], are_people=True
             )
 
-            def states_at(weights: torch.Tensor) -> torch.Tensor:
-                return correction.encode_weighted([prompt], weights.double().numpy())[0].to(like)
+            def given_at(weights: torch.Tensor) -> Conditions:
+                given = plain
+                for part in correction.parts:
+                    encoded = part.encode_weighted([prompt], weights.double().numpy())
+                    given = with_states(model, part, given, *encoded)
+                return given
 
             target = router.shift(self._guidance_scale).invert(router.target.of(prompt)[None])
-            found = calibrate_strengths(
-                self._pipeline, states_at, counterfactuals.to(like), target[:, 0]
-            )
+            found = calibrate_strengths(model, given_at, counterfactuals, target[:, 0])
             self._known[prompt] = found.double().numpy()
         return self._known[prompt]
 
@@ -263,6 +268,7 @@ def minimal_allocation(target: Double, base: Double, *, strength: float = 1.0) -
     of_experts = np.clip(wanted - kept * base, 0.0, None)
     # Rounding may make the experts' sum a little more than 1.
     return np.concatenate([[max(0.0, 1 - of_experts.sum())], of_experts])
+<<<<<<< HEAD
 
 
 def base_shares(
@@ -309,3 +315,5 @@ def _estimated(
         words.states(encoder, correction.token, prompts, are_people=are_people).to(device, dtype),
         n_noises=n_noises,
     )
+=======
+>>>>>>> d461d856 (Denoisers of every family predict, learn from images and take experts)

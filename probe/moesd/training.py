@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from probe.arrays import Float32
+from probe.images.models.lookup import image_model
 from probe.io.progress import Progress
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
@@ -66,7 +67,7 @@ def train_moesd(
         An imagefolder for the objectives on images: ``metadata.jsonl`` with ``file_name``,
         ``prompt``, ``subject``, ``value``, and ``source_prompt`` where the prompt that an image was
         made from is known.
-    pipeline : StableDiffusionPipeline, optional
+    pipeline : DiffusionPipeline, optional
         The image model; needed by every objective but those of `probe.moesd.config.TEXT_ONLY`.
     gate : Gate, optional
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
@@ -106,8 +107,9 @@ def train_moesd(
     )
     with ExitStack() as stack:
         if config.checkpointing and pipeline is not None:
-            pipeline.unet.enable_gradient_checkpointing()
-            stack.callback(pipeline.unet.disable_gradient_checkpointing)
+            denoiser = image_model(pipeline).network
+            denoiser.enable_gradient_checkpointing()
+            stack.callback(denoiser.disable_gradient_checkpointing)
         for make, n_steps in objectives:
             loop.run(make, n_steps)
     for module in filter(None, (moesd.unet_experts, *(of.experts for of in moesd.parts))):
@@ -134,7 +136,14 @@ def _untrained(
     unet_experts = None
     if config.has_unet:
         unet_experts = UNetExperts.start(
+<<<<<<< HEAD
             pipeline.unet, width=config.unet_width, n_experts=config.n_experts, style=config.style
+=======
+            image_model(pipeline).network,
+            width=config.unet_width,
+            n_experts=config.n_experts,
+            style=config.style,
+>>>>>>> d461d856 (Denoisers of every family predict, learn from images and take experts)
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
     first = gate.attributes[0].words

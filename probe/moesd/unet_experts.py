@@ -1,7 +1,8 @@
-"""Bias Adapter experts (BiAs) in the U-Net: bottlenecks after its cross-attention layers."""
+"""Bias Adapter experts (BiAs) in the denoiser: bottlenecks after text meets image."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,19 +18,24 @@ PAPER_SHARE = 0.056
 """Weights of the paper's experts over those of the U-Net."""
 BASE = "base"
 """The expert that both directions share."""
-_CROSS_ATTENTION = ".attn2"  # diffusers' name of it in every block that has one
+_CROSS_ATTENTION = re.compile(r".*\.attn2")  # diffusers' name of it in every block that has one
+_JOINT_ATTENTION = re.compile(r"transformer_blocks\.\d+\.attn")
+"""Attention of image and text together, in the transformers of Stable Diffusion 3 and FLUX.1."""
 
 
 class UNetExperts(nn.Module):
-    """One bottleneck per expert and cross-attention layer, initially the identity.
+    """One bottleneck per expert and attention to the text, initially the identity.
 
-    For an image of route ``r``, ``shift_r(h)`` is added to the output ``h`` of each cross-attention
-    layer, and the shift of the shared expert ``base`` if there is one; see `RoutedUNet`.
+    For an image of route ``r``, ``shift_r(h)`` is added to the output ``h`` of each attention in
+    which the image meets the text, and the shift of the shared expert ``base`` if there is one; see
+    `RoutedUNet`. In a U-Net, PixArt and Sana it is cross-attention. In Stable Diffusion 3 and
+    FLUX.1 it is joint attention, and h its output for the image; FLUX.1's later blocks, which treat
+    both as one sequence, have no experts.
 
     Parameters
     ----------
     sites : mapping of str to int
-        Name of each cross-attention layer -> width of its output.
+        Name of each of these attentions -> width of its output.
     width : int
         Bottleneck of each expert.
     n_experts : int
@@ -42,6 +48,7 @@ class UNetExperts(nn.Module):
     MoESD (arXiv 2407.11002) reports experts of 5.6 % of the U-Net but not their place, nor the role
     of the third. Ours, after the cross-attention layers, gives three experts of width 640 in SD
     v1.5 that share; a shared expert is as in Dai et al., *DeepSeekMoE*, ACL 2024, section 3.2.
+    Those in transformers are ours.
     """
 
     def __init__(
@@ -90,21 +97,21 @@ class UNetExperts(nn.Module):
         return shift.to(states.dtype)
 
     def check(self, unet: Any) -> None:
-        """Refuse a U-Net that these experts do not fit by a `ModelError`."""
+        """Refuse a denoiser that these experts do not fit by a `ModelError`."""
         found = cross_attentions(unet)
         if found != self.sites:
             raise ModelError(
-                f"the experts sit after {_describe(self.sites)} but the U-Net has "
+                f"the experts sit after {_describe(self.sites)} but the denoiser has "
                 f"{_describe(found)}; use the model they were trained on, or train them on this one"
             )
 
 
 class RoutedUNet:
-    """Experts as forward hooks on a U-Net's cross-attention layers, until detached.
+    """Experts as forward hooks on a denoiser's attentions to the text, until detached.
 
-    The U-Net's weights, class and forward are not changed. Rows of images without a route, and the
-    unconditional half of a guided batch, stay the same bit for bit. A U-Net that `torch.compile`
-    wraps is recompiled. Experts that do not fit are refused by a `ModelError`.
+    The denoiser's weights, class and forward are not changed. Rows of images without a route, and
+    the unconditional half of a guided batch, stay the same bit for bit. A denoiser that
+    `torch.compile` wraps is recompiled. Experts that do not fit are refused by a `ModelError`.
     """
 
     def __init__(self, unet: Any, experts: UNetExperts) -> None:
@@ -154,8 +161,12 @@ class RoutedUNet:
         # Not compiled: the routes change from batch to batch.
         add: Any = torch.compiler.disable(self._add_shifts)
 
-        def hook(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor | None:
-            return add(site, output) if self._rows else None
+        def hook(module: Any, inputs: Any, output: Any) -> Any:
+            if not self._rows:
+                return None
+            if isinstance(output, tuple):  # of joint attention: of the image, then of the text
+                return add(site, output[0]), *output[1:]
+            return add(site, output)
 
         return hook
 
@@ -163,7 +174,7 @@ class RoutedUNet:
         first = len(states) - self._n_images  # with guidance the conditional half is the last
         if first not in (0, self._n_images):
             raise ShapeError(
-                f"the U-Net denoises {len(states)} rows but {self._n_images} routes are known; "
+                f"{len(states)} rows are denoised but {self._n_images} routes are known; "
                 "needed one row per image, or two with guidance"
             )
         routed = states.clone()
@@ -184,20 +195,22 @@ def paper_width(unet: Any, sites: Mapping[str, int]) -> int:
 
 
 def cross_attentions(unet: Any) -> dict[str, int]:
-    """Map the cross-attention layers of a U-Net to the widths of their outputs.
+    """Map the attentions of a denoiser to the text to the widths of their outputs.
 
-    Stable Diffusion v1.5 has 16, whose widths sum to 12,480; Stable Diffusion 3, where text and
-    image share one attention, has none and is refused by a `ModelError`.
+    Stable Diffusion v1.5 has 16, whose widths sum to 12,480. A denoiser without any is refused by a
+    `ModelError`.
     """
+    is_joint = "joint_attention_dim" in unet.config
+    pattern = _JOINT_ATTENTION if is_joint else _CROSS_ATTENTION
     found = {
         name: int(module.to_out[0].out_features)
         for name, module in _uncompiled(unet).named_modules()
-        if name.endswith(_CROSS_ATTENTION)
+        if pattern.fullmatch(name)
     }
     if not found:
         raise ModelError(
-            f"the {type(unet).__name__} has no cross-attention, which experts follow; train with "
-            "side 'text'"
+            f"the {type(unet).__name__} has no attention to the text, which experts follow; train "
+            "with side 'text'"
         )
     return found
 
@@ -220,4 +233,4 @@ def _key(site: str) -> str:
 
 def _describe(sites: Mapping[str, int]) -> str:
     widths = ", ".join(str(width) for width in sorted(set(sites.values())))
-    return f"{len(sites)} cross-attentions of widths {widths}"
+    return f"{len(sites)} attentions of widths {widths}"

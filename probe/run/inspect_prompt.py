@@ -23,7 +23,7 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
     ``nearest_after``, the run's prompts nearest to the embedding, each with its ``cosine``; and
     ``share``, of women in the base model's images, as the denoiser indicates it.
     """
-    from probe.moesd.routing import base_shares
+    from probe.moesd.base_shares import base_shares
     from probe.text.embeddings import EmbeddingStore
 
     moesd = run.load_correction()

@@ -60,9 +60,9 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     """Build the intervention of a correction with the router of a run's settings."""
     routed = replace(moesd, router=router_of(run, moesd.router))
     if (kind := routed.router.kind) in PREDICTED:
-        from probe.images.pipelines import check_unet
+        from probe.images.pipelines import check_family
 
-        check_unet(run.model_folder, f"the routing {kind}", "choose bernoulli or stratified")
+        check_family(run.model_folder, f"the routing {kind}", "choose bernoulli or stratified")
     return routed.intervention(pipeline, guidance_scale=run.config.generate.guidance_scale)
 
 

@@ -243,9 +243,8 @@ class TextEncoder:
                 raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
         return states[torch.arange(len(states), device=states.device), mask.argmax(dim=1)]
 
-    @torch.no_grad()
     def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Compute CLIP's pooled output from `states`, by the layers after theirs.
+        """Compute CLIP's pooled output from `states`, by the layers after theirs; gradients pass.
 
         ``states`` are of shape (n_prompts, max_tokens, n_features), ``input_ids`` of (n_prompts,
         max_tokens). It is ``text_embeds``, or ``pooler_output`` of an encoder without projection.

@@ -23,10 +23,19 @@ from probe.images.intervention import corrected as apply
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
 from probe.images.models.model import FAMILIES
+from probe.images.models.schedule import FlowSchedule
 from probe.images.pipelines import generation_settings, load_pipeline
 from probe.images.plan import COLUMNS, read_metadata
 from probe.images.shapes import Shapes
+from probe.moesd.base_shares import base_shares
+from probe.moesd.examples import Examples
+from probe.moesd.experts import Experts
+from probe.moesd.gate import Gate, KindClassifier, count_features
 from probe.moesd.model import MoESD
+from probe.moesd.objectives.diffusion import NoiseObjective
+from probe.moesd.router import Router
+from probe.moesd.token import SpecialToken
+from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 from probe.run import Experiment
 from probe.text.checkpoints import text_encoders
 from probe.text.encoder import TextEncoder
@@ -377,6 +386,119 @@ def attached(moesd, model, row):
             num_inference_steps=STEPS,
             **model.calling,
         ).images
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@torch.no_grad()
+def test_one_prediction_is_that_of_the_pipeline(folder_of, name):
+    model = image_model(load_pipeline(folder_of(name)))
+    asked = []
+    hook = model.network.register_forward_hook(
+        lambda module, args, kwargs, output: asked.append((args, kwargs, output[0])),
+        with_kwargs=True,
+    )
+    guidance_scale = 3.5 if name.startswith("flux") else 1.0
+    said = model.conditions(["a photo of a nurse"])
+    model.denoise(said, None, SEEDS[:1], guidance_scale=guidance_scale, n_steps=STEPS)
+    hook.remove()
+    args, kwargs, expected = asked[0]
+    latents = args[0] if args else kwargs["hidden_states"]
+    time = args[1] if len(args) > 1 else kwargs["timestep"]
+    if name.startswith("flux"):
+        latents, expected, time = model._unpacked(latents), model._unpacked(expected), 1000 * time
+        if name == "flux-dev":  # whose pipeline embeds the guidance scale
+            model.network.register_forward_pre_hook(
+                lambda module, args, kwargs: (args, kwargs | {"guidance": torch.tensor([3.5])}),
+                with_kwargs=True,
+            )
+    expected = expected[:, : latents.shape[1]]
+    assert torch.equal(model.predict(latents, time.reshape(1), said), expected)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@torch.no_grad()
+def test_noise_leads_from_the_image_to_noise_and_the_target_back(folder_of, name):
+    model = image_model(load_pipeline(folder_of(name)))
+    pixels = torch.rand(2, 3, *(32 if name == "sana" else 16 for _ in "hw")) * 2 - 1
+    clean = model.encode_images(pixels)
+    assert clean.shape[1:] == model.latent_shape
+    torch.testing.assert_close(model._unscaled(model._scaled(model_input(model, clean))), clean)
+    noise, schedule = torch.randn_like(clean), model.schedule
+    last = torch.full((2,), schedule.last)
+    noised, target = (of(clean, noise, last) for of in (schedule.add_noise, schedule.target))
+    is_flow = isinstance(schedule, FlowSchedule)
+    assert torch.equal(target, noise - clean if is_flow else noise)
+    torch.testing.assert_close(noised, noise, atol=0 if is_flow else 0.3, rtol=0)
+
+
+def model_input(model, latents):
+    """Latents as the pipeline returns them: those of FLUX.1 in patches."""
+    pack = getattr(model.pipeline, "_pack_latents", None)
+    return latents if pack is None else pack(latents, *latents.shape)
+
+
+def untrained(folder, objective="noise", **options):
+    """A correction whose gate opens for every prompt."""
+    encoder = TextEncoder.load(folder)
+    n_read = count_features("bias_score", has_list=False, n_features=encoder.n_features, n_layers=2)
+    person = KindClassifier(np.zeros((3, n_read)), np.array([0.0, 9.0, 0.0]), temperature=1.0)
+    gate = Gate(np.full(encoder.n_features, 0.1), 9.0, 0.0, 99.0, person, reads="bias_score")
+    token = SpecialToken.start(encoder, ("nurse", "cook"))
+    experts = Experts(encoder.n_features, width=4)
+    return MoESD(encoder, token, experts, gate, objective=objective, **options)
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sd3", "flux-dev", "pixart-alpha", "sana"])
+def test_experts_in_the_denoiser_learn_from_images(folder_of, tmp_path, name):
+    pipeline = load_pipeline(folder_of(name))
+    model = image_model(pipeline)
+    experts = UNetExperts.start(model.network, width=2)
+    moesd = untrained(folder_of(name), unet_experts=experts)
+    rows = [(f"{of}.png", f"a photo of a {of}", of, "") for of in ("cook", "nurse")]
+    for file, *_ in rows:
+        Image.new("RGB", (16, 16), "red").save(tmp_path / file)
+    table = pd.DataFrame(rows, columns=["file_name", "prompt", "subject", "value"])
+    before = {of: weight.clone() for of, weight in moesd.weights().items()}
+    with NoiseObjective(moesd, Examples(table, tmp_path), pipeline, batch_size=4, seed=0) as of:
+        optimizer = torch.optim.SGD(of.parameters, lr=1.0)
+        for _ in range(2):  # the bottlenecks start at zero
+            optimizer.zero_grad()
+            of.loss().backward()
+            optimizer.step()
+    still = {of for of, weight in moesd.weights().items() if torch.equal(weight, before[of])}
+    # Only that of the prompts' own route and the shared one, and the state of no token, of CLIP.
+    assert all("toward-female" in of or "toward-male" in of for of in still)
+    assert any(of.startswith("unet_experts") for of in set(before) - still)
+    # Images without a route are those of the pipeline, bit for bit.
+    said = model.conditions(["a cook", "a nurse"])
+    latents, times = torch.randn(2, *model.latent_shape), torch.tensor([500, 500])
+    with torch.no_grad(), RoutedUNet(model.network, experts) as routed:
+        plain = model.predict(latents, times, said)
+        routed.set_routes(["", experts.names[0]])
+        one, other = model.predict(latents, times, said)
+    assert torch.equal(one, plain[0])
+    assert not torch.equal(other, plain[1])
+
+
+@pytest.mark.parametrize("kind", ["calibrated", "minimal"])
+@pytest.mark.parametrize("name", ["sdxl", "sd3-no-t5", "flux-schnell", "pixart-sigma", "sana"])
+@torch.no_grad()
+def test_the_denoiser_of_a_family_is_asked_for_shares(folder_of, name, kind):
+    model = image_model(load_pipeline(folder_of(name)))
+    moesd = untrained(folder_of(name), "counterfactual", router=Router(kind, min_explained=0))
+    for weight in moesd.experts.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    prompt = "a photo of a nurse"
+    [shares] = base_shares(moesd, model, [prompt], guidance_scale=1.0)
+    np.testing.assert_allclose(shares.sum(), 1.0)
+    seeds = list(range(8))
+    method = moesd.intervention(model, guidance_scale=1.0)
+    conditions = method.conditions([prompt] * len(seeds), seeds)
+    given = model.conditions([prompt]).expand(len(seeds))
+    after = apply(model, method, conditions, given)
+    changed = {of.prompt for of in conditions if of.route}
+    assert changed == {prompt}
+    assert not all(torch.equal(of, given.tensors[at]) for at, of in after.tensors.items())
 
 
 def edited(folder, path, **index):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from probe.errors import OptionError, ShapeError
+from probe.images.models.lookup import image_model
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import estimate_shares
@@ -205,9 +206,10 @@ def test_a_denoiser_that_explicit_prompts_explain_too_little_is_refused(
     subjects = moesd.token.subjects[:3]
     moesd = replace(moesd, token=replace(moesd.token, subjects=subjects))
     prompts = [f"a photo of {with_article(subject)}" for subject in subjects]
-    words = Counterfactuals().states(moesd.encoder, moesd.token, prompts)
-    states = moesd.encoder.states(prompts)
-    explained = np.median(estimate_shares(pipeline, states, words, n_noises=4).explained)
+    model = image_model(pipeline)
+    words = Counterfactuals().conditions(model, moesd.token, prompts)
+    said = model.conditions(prompts)
+    explained = np.median(estimate_shares(model, said, words, n_noises=4).explained)
     assert 0 < explained < 1
     for least, is_refused in ((0.99 * explained, False), (min(1, 1.01 * explained), True)):
         method = routed_by(moesd, kind, min_explained=least).intervention(pipeline)

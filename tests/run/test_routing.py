@@ -8,11 +8,11 @@ from PIL import Image
 
 from probe.images.pipelines import load_pipeline
 from probe.images.plan import read_metadata
+from probe.moesd.base_shares import base_shares
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.model import MoESD
 from probe.moesd.router import ROUTERS, SERVED, Router
-from probe.moesd.routing import base_shares
 from probe.run import Experiment
 from probe.run.config import Config
 from probe.run.folder import Run

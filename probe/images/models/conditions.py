@@ -47,6 +47,13 @@ class Conditions:
         """Return the conditions with some tensors replaced."""
         return Conditions({**self.tensors, **tensors})
 
+    def with_rows(self, rows: list[int] | torch.Tensor, other: Conditions) -> Conditions:
+        """Return the conditions with those of some images replaced; gradients pass."""
+        tensors = {name: of.clone() for name, of in self.tensors.items()}
+        for name, of in tensors.items():
+            of[rows] = other.tensors[name].to(of)
+        return Conditions(tensors)
+
     def arrays(self) -> list[npt.NDArray[Any]]:
         """Return the numbers of the first image, to be hashed."""
         return [np.asarray(of[0].float().cpu().numpy()) for of in self.tensors.values()]

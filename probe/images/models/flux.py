@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from probe.images.models.conditions import Place
+from probe.images.models.conditions import Conditions, Place
 from probe.images.models.model import FAMILIES, ImageModel
 
 
@@ -48,12 +48,34 @@ class Flux(ImageModel):
             return Place()
         return Place(states="", pooled=slice(None))
 
+    def predict(
+        self, latents: torch.Tensor, times: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        """Pack latents in patches; a guidance of 1 is embedded in [dev]."""
+        n, _, height, width = latents.shape
+        states, pipeline = conditions.tensors["prompt_embeds"], self.pipeline
+        height, width, where = height // 2, width // 2, states.device
+        is_guided = self.network.config.guidance_embeds
+        packed = self.network(
+            pipeline._pack_latents(latents, *latents.shape),
+            timestep=(times / self.schedule.n_times).to(states.dtype),
+            guidance=torch.ones(n, device=where) if is_guided else None,
+            txt_ids=states.new_zeros(states.shape[1], 3),
+            img_ids=pipeline._prepare_latent_image_ids(n, height, width, where, states.dtype),
+            **self._denoiser_inputs(conditions),
+        ).sample
+        return self._unpacked(packed)
+
     @property
     def _size(self) -> int:
         return int(self.pipeline.vae.config.sample_size)
 
     def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
+        return super()._scaled(self._unpacked(latents))
+
+    def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
         scale = self.pipeline.vae_scale_factor
-        return super()._scaled(
-            self.pipeline._unpack_latents(latents, self._size, self._size, scale)
+        unpacked: torch.Tensor = self.pipeline._unpack_latents(
+            latents, self._size, self._size, scale
         )
+        return unpacked

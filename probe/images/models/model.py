@@ -12,6 +12,7 @@ from PIL import Image
 
 from probe.images.guidance_cache import guidance_cache, is_compiled
 from probe.images.models.conditions import Conditions, Place
+from probe.images.models.schedule import Schedule, schedule_of
 from probe.io.plugins import Registry
 
 FAMILIES: Registry[Callable[..., Any]] = Registry("image model family", "probe.images.models")
@@ -48,6 +49,12 @@ class ImageModel:
     defaults: ClassVar[tuple[float, int]] = (7.5, 50)
     encoding: Mapping[str, Any] = {"do_classifier_free_guidance": False}
     """Arguments of ``encode_prompt``."""
+    taken: ClassVar[Mapping[str, str]] = {
+        "prompt_embeds": "encoder_hidden_states",
+        "pooled_prompt_embeds": "pooled_projections",
+        "prompt_attention_mask": "encoder_attention_mask",
+    }
+    """Tensors of the conditions -> arguments of the denoiser."""
     n_tokens: ClassVar[int] = 77
     loading: ClassVar[Mapping[str, Any]] = {}
     """Arguments of ``from_pretrained``."""
@@ -101,6 +108,13 @@ class ImageModel:
         Those of "" are what guidance leads away from.
         """
         return [self._encoded(prompt, self.encoding) for prompt in prompts]
+
+    @torch.no_grad()
+    def conditions(self, prompts: Sequence[str]) -> Conditions:
+        """Encode prompts as `encode` does, each once, to the conditions of an image each."""
+        distinct = list(dict.fromkeys(prompts))
+        found = Conditions.stack(self.encode(distinct))
+        return found[[distinct.index(prompt) for prompt in prompts]]
 
     def blank_conditions(self) -> Conditions:
         """Conditions of the right shapes, which stand for those of any prompt."""
@@ -157,6 +171,37 @@ class ImageModel:
             ).images
         return latents.to(given["prompt_embeds"])
 
+    @property
+    def schedule(self) -> Schedule:
+        """The noise and the target of the denoiser's training."""
+        return schedule_of(self.pipeline.scheduler)
+
+    def predict(
+        self, latents: torch.Tensor, times: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        """Let the denoiser predict once, without guidance; gradients pass.
+
+        Parameters
+        ----------
+        latents : Tensor of shape (n_images, channels, height, width)
+            As noised by `schedule`.
+        times : Tensor of shape (n_images,)
+
+        Returns
+        -------
+        Tensor of the shape of the latents
+            An estimate of `Schedule.target`, without the variance that some denoisers predict too.
+        """
+        given = self._denoiser_inputs(conditions)
+        predicted: torch.Tensor = self.network(latents, timestep=times, **given).sample
+        return predicted[:, : latents.shape[1]]
+
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode images, (n_images, 3, height, width) from -1 to 1, to their mean latents."""
+        found = self.pipeline.vae.encode(pixels)
+        is_drawn = hasattr(found, "latent_dist")
+        return self._unscaled(found.latent_dist.mean if is_drawn else found.latent)
+
     def decode(self, latents: torch.Tensor) -> list[Image.Image]:
         """Decode latents as the pipeline does."""
         return self._postprocessed(self._decoded(latents))
@@ -204,6 +249,17 @@ class ImageModel:
         scaled: torch.Tensor = latents / config.scaling_factor
         shift = getattr(config, "shift_factor", None)
         return scaled if shift is None else scaled + shift
+
+    def _unscaled(self, encoded: torch.Tensor) -> torch.Tensor:
+        """Undo `_scaled`."""
+        config = self.pipeline.vae.config
+        shift = getattr(config, "shift_factor", None)
+        encoded = encoded if shift is None else encoded - shift
+        latents: torch.Tensor = encoded * config.scaling_factor
+        return latents
+
+    def _denoiser_inputs(self, conditions: Conditions) -> dict[str, Any]:
+        return {self.taken[name]: of for name, of in conditions.tensors.items()}
 
     def _postprocessed(self, decoded: torch.Tensor) -> list[Image.Image]:
         images: list[Image.Image] = self.pipeline.image_processor.postprocess(

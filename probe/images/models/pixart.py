@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from probe.images.models.conditions import Place
+from probe.images.models.conditions import Conditions, Place
 from probe.images.models.model import FAMILIES, ImageModel
 
 
@@ -27,6 +27,15 @@ class PixArt(ImageModel):
             "width": width * scale,
             "use_resolution_binning": False,
         }
+
+    def _denoiser_inputs(self, conditions: Conditions) -> dict[str, Any]:
+        states = conditions.tensors["prompt_embeds"]
+        sizes: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
+        if self.network.use_additional_conditions:
+            height, width = (float(self.calling[side]) for side in ("height", "width"))
+            sizes["resolution"] = states.new_tensor([height, width]).repeat(len(states), 1)
+            sizes["aspect_ratio"] = states.new_tensor([height / width]).repeat(len(states), 1)
+        return {**super()._denoiser_inputs(conditions), "added_cond_kwargs": sizes}
 
     def place(self, encoder: str) -> Place:
         """All states, and their mask."""

@@ -47,6 +47,18 @@ class StableDiffusionXL(ImageModel):
             return Place(features=slice(width, None), pooled=slice(None))
         return Place(features=slice(width))
 
+    def _denoiser_inputs(self, conditions: Conditions) -> dict[str, Any]:
+        states, pooled = (
+            conditions.tensors[of] for of in ("prompt_embeds", "pooled_prompt_embeds")
+        )
+        _, height, width = self.latent_shape
+        size = tuple(side * self.pipeline.vae_scale_factor for side in (height, width))
+        sizes = self.pipeline._get_add_time_ids(
+            size, (0, 0), size, dtype=states.dtype, text_encoder_projection_dim=pooled.shape[1]
+        )
+        added = {"text_embeds": pooled, "time_ids": sizes.to(states.device).repeat(len(states), 1)}
+        return {"encoder_hidden_states": states, "added_cond_kwargs": added}
+
     def _encoded(self, prompt: str, options: Mapping[str, Any]) -> Conditions:
         found = super()._encoded(prompt, options)
         if prompt == "" and self.pipeline.config.force_zeros_for_empty_prompt:
@@ -54,13 +66,29 @@ class StableDiffusionXL(ImageModel):
         return found
 
     def _scaled(self, latents: torch.Tensor) -> torch.Tensor:
+        if (around := self._around(latents)) is None:
+            return super()._scaled(latents)
+        middle, spread = around
+        scaled: torch.Tensor = latents * spread / self.pipeline.vae.config.scaling_factor + middle
+        return scaled
+
+    def _unscaled(self, encoded: torch.Tensor) -> torch.Tensor:
+        if (around := self._around(encoded)) is None:
+            return super()._unscaled(encoded)
+        middle, spread = around
+        latents: torch.Tensor = (
+            (encoded - middle) * self.pipeline.vae.config.scaling_factor / spread
+        )
+        return latents
+
+    def _around(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Mean and standard deviation of the VAE's latents, where its configuration has them."""
         config = self.pipeline.vae.config
         mean, std = (getattr(config, f"latents_{name}", None) for name in ("mean", "std"))
         if mean is None or std is None:
-            return super()._scaled(latents)
-        middle, spread = (latents.new_tensor(of).view(1, -1, 1, 1) for of in (mean, std))
-        scaled: torch.Tensor = latents * spread / config.scaling_factor + middle
-        return scaled
+            return None
+        middle, spread = (like.new_tensor(of).view(1, -1, 1, 1) for of in (mean, std))
+        return middle, spread
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
         vae, dtype = self.pipeline.vae, self.decoding_dtype

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from probe.errors import DataError
+from probe.images.models.conditions import Conditions
+from probe.images.models.model import ImageModel
 from probe.moesd.token import SpecialToken
 from probe.text.encoder import TextEncoder
 from probe.text.templates import with_article
@@ -46,6 +48,16 @@ class Counterfactuals:
             for word in self.words
         )
 
+    def by_word(
+        self, token: SpecialToken, prompts: Sequence[str], *, are_people: bool = False
+    ) -> list[list[str]]:
+        """List the counterfactuals of all prompts, for each word.
+
+        ``are_people`` says that the gate opened for all prompts.
+        """
+        found = (self.of(prompt, token, is_person=are_people) for prompt in prompts)
+        return [list(of_word) for of_word in zip(*found, strict=True)]
+
     def states(
         self,
         encoder: TextEncoder,
@@ -54,13 +66,21 @@ class Counterfactuals:
         *,
         are_people: bool = False,
     ) -> torch.Tensor:
-        """Encode the counterfactuals: shape (K, n_prompts, n_tokens, n_features).
+        """Encode the counterfactuals: shape (K, n_prompts, n_tokens, n_features)."""
+        by_word = self.by_word(token, prompts, are_people=are_people)
+        return torch.stack([encoder.states(of_word) for of_word in by_word])
 
-        ``are_people`` says that the gate opened for all prompts.
-        """
-        found = (self.of(prompt, token, is_person=are_people) for prompt in prompts)
-        by_word = zip(*found, strict=True)
-        return torch.stack([encoder.states(list(of_word)) for of_word in by_word])
+    def conditions(
+        self,
+        model: ImageModel,
+        token: SpecialToken,
+        prompts: Sequence[str],
+        *,
+        are_people: bool = False,
+    ) -> list[Conditions]:
+        """Encode the counterfactuals by all text encoders of a model, for each word."""
+        by_word = self.by_word(token, prompts, are_people=are_people)
+        return [model.conditions(of_word) for of_word in by_word]
 
     def aligned_states(
         self, encoder: TextEncoder, token: SpecialToken, prompts: Sequence[str]

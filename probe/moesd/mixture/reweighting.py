@@ -8,6 +8,7 @@ import torch
 
 from probe.arrays import Double
 from probe.images.intervention import Condition, Intervention
+from probe.images.models.lookup import image_model
 from probe.moesd.correction import Correction
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import estimate_shares, mixture_weights
@@ -156,8 +157,12 @@ class Reweighting(Intervention):
         if prompt not in self._known:
             encoder, token = self._correction.encoder, self._correction.token
             states = self._counterfactuals.states(encoder, token, [prompt], are_people=True)
+            model = image_model(pipeline)
             found = estimate_shares(
-                pipeline, encoder.states([prompt]), states, n_noises=self._n_noises
+                model,
+                model.conditions([prompt]),
+                self._counterfactuals.conditions(model, token, [prompt], are_people=True),
+                n_noises=self._n_noises,
             )
             self._known[prompt] = states, torch.from_numpy(found.shares[0])
         return self._known[prompt]

@@ -1,15 +1,16 @@
 """Shares of an attribute's values under a prompt, estimated from the denoiser without an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from probe.arrays import Double
 from probe.errors import ShapeError
-from probe.images.denoising import fitting_batch, latent_shape
+from probe.images.denoising import fitting_batch
+from probe.images.models.conditions import Conditions
+from probe.images.models.model import ImageModel
 
 MAX_STRENGTH = 2.0
 """Greatest weight of an expert that `calibrate_strengths` uses."""
@@ -35,9 +36,9 @@ class EstimatedShares:
 
 @torch.no_grad()
 def estimate_shares(
-    pipeline: Any,
-    states: torch.Tensor,
-    counterfactuals: torch.Tensor,
+    model: ImageModel,
+    given: Conditions,
+    counterfactuals: Sequence[Conditions],
     *,
     n_noises: int = 16,
     seed: int = 0,
@@ -52,48 +53,33 @@ def estimate_shares(
 
     Parameters
     ----------
-    pipeline : StableDiffusionPipeline
-        Its ``unet`` and ``scheduler`` are used.
-    states : Tensor of shape (n_prompts, n_tokens, n_features)
+    model : ImageModel
+    given : Conditions
         Of prompts that leave the value open.
-    counterfactuals : Tensor of shape (K, n_prompts, n_tokens, n_features)
-        Of their counterfactuals.
+    counterfactuals : sequence of Conditions
+        Of their counterfactuals, for each value.
     n_noises : int
         Noises per prompt, the same for all prompts.
     """
-    if (
-        counterfactuals.ndim != 4
-        or counterfactuals.shape[1:] != states.shape
-        or len(counterfactuals) < 2
-    ):
-        raise ShapeError(
-            f"states have shape {tuple(states.shape)} and counterfactuals "
-            f"{tuple(counterfactuals.shape)}; needed counterfactuals of shape (K, *states.shape), "
-            "K at least 2"
-        )
-    noise, last = _first_noises(pipeline, states, n_noises=n_noises, seed=seed)
+    _check_numbers(counterfactuals, n_values=2, n_prompts=len(given), is_least=True)
+    noise = _first_noises(model, given, n_noises=n_noises, seed=seed)
 
-    def predict(of_prompt: torch.Tensor) -> torch.Tensor:
-        parts = [
-            pipeline.unet(
-                part, last, encoder_hidden_states=of_prompt.expand(len(part), -1, -1)
-            ).sample
-            for part in noise.split(min(_BATCH, fitting_batch(pipeline)))
-        ]
-        return torch.cat(parts)
+    def predict(one: Conditions) -> torch.Tensor:
+        parts = noise.split(min(_BATCH, fitting_batch(model)))
+        return torch.cat([_predicted(model, part, one.expand(len(part))) for part in parts])
 
     rows = []
-    for of_prompt in zip(states, *counterfactuals, strict=True):
-        predictions = [predict(one) for one in of_prompt]
+    for row in range(len(given)):
+        predictions = [predict(of[row : row + 1]) for of in (given, *counterfactuals)]
         rows.append(_fit(predictions[0], torch.stack(predictions[1:])))
     return EstimatedShares(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 @torch.no_grad()
 def calibrate_strengths(
-    pipeline: Any,
-    states_at: Callable[[torch.Tensor], torch.Tensor],
-    counterfactuals: torch.Tensor,
+    model: ImageModel,
+    given_at: Callable[[torch.Tensor], Conditions],
+    counterfactuals: Sequence[Conditions],
     target: Double,
 ) -> torch.Tensor:
     """Find the strengths of experts at which the denoiser predicts the wanted shares.
@@ -105,12 +91,11 @@ def calibrate_strengths(
 
     Parameters
     ----------
-    pipeline : StableDiffusionPipeline
-        Its ``unet`` and ``scheduler`` are used.
-    states_at : callable
-        Weights of shape (n_prompts, 2) -> states of shape (n_prompts, n_tokens, n_features).
-    counterfactuals : Tensor of shape (2, n_prompts, n_tokens, n_features)
-        States of each prompt's counterfactuals.
+    model : ImageModel
+    given_at : callable
+        Weights of shape (n_prompts, 2) -> conditions of the prompts.
+    counterfactuals : two Conditions
+        Of each prompt's counterfactuals.
     target : ndarray of shape (n_prompts,)
         Wanted shares of the first value, without guidance.
 
@@ -119,20 +104,14 @@ def calibrate_strengths(
     Tensor of shape (n_prompts, 2)
         Weights of the experts of the two values; one of each row is 0.
     """
-    if len(counterfactuals) != 2 or counterfactuals.shape[1] != len(target):
-        raise ShapeError(
-            f"counterfactuals have shape {tuple(counterfactuals.shape)} for {len(target)} prompts; "
-            f"needed (2, {len(target)}, n_tokens, n_features)"
-        )
-    noise, last = _first_noises(pipeline, counterfactuals, n_noises=_N_NOISES, seed=0)
+    _check_numbers(counterfactuals, n_values=2, n_prompts=len(target))
+    noise = _first_noises(model, counterfactuals[0], n_noises=_N_NOISES, seed=0)
     rows = torch.arange(len(target)).repeat_interleave(_N_NOISES)
-    n_together = min(_CALIBRATION_BATCH, fitting_batch(pipeline))
+    n_together = min(_CALIBRATION_BATCH, fitting_batch(model))
 
-    def predict(states: torch.Tensor) -> torch.Tensor:
+    def predict(given: Conditions) -> torch.Tensor:
         parts = [
-            pipeline.unet(
-                noise[part % _N_NOISES], last, encoder_hidden_states=states[rows[part]]
-            ).sample
+            _predicted(model, noise[part % _N_NOISES], given[rows[part].tolist()])
             for part in torch.arange(len(rows)).split(n_together)
         ]
         return torch.cat(parts).reshape(len(target), -1).cpu().double()  # MPS has no float64
@@ -142,7 +121,7 @@ def calibrate_strengths(
     squared = difference.square().sum(dim=1)
 
     def share(weights: torch.Tensor) -> torch.Tensor:
-        return ((predict(states_at(weights)) - second) * difference).sum(dim=1) / squared
+        return ((predict(given_at(weights)) - second) * difference).sum(dim=1) / squared
 
     wanted = torch.as_tensor(target, dtype=torch.float64).to(squared)
     is_first = share(torch.zeros(len(target), 2)) < wanted
@@ -195,13 +174,29 @@ def _on_simplex(weights: torch.Tensor) -> torch.Tensor:
     return (weights - threshold).clamp(min=0)
 
 
-def _first_noises(
-    pipeline: Any, like: torch.Tensor, *, n_noises: int, seed: int
-) -> tuple[torch.Tensor, int]:
-    """Draw pure noise, (n_noises, channels, height, width), with its time step, the last one."""
+def _first_noises(model: ImageModel, like: Conditions, *, n_noises: int, seed: int) -> torch.Tensor:
+    """Draw pure noise, (n_noises, channels, height, width)."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((n_noises, *latent_shape(pipeline)), generator=generator)
-    return noise.to(like), pipeline.scheduler.config.num_train_timesteps - 1
+    noise = torch.randn((n_noises, *model.latent_shape), generator=generator)
+    return noise.to(like.tensors["prompt_embeds"])
+
+
+def _predicted(model: ImageModel, noise: torch.Tensor, given: Conditions) -> torch.Tensor:
+    """Let the denoiser predict at the time of pure noise."""
+    times = torch.full((len(noise),), model.schedule.last, device=noise.device)
+    return model.predict(noise, times, given)
+
+
+def _check_numbers(
+    counterfactuals: Sequence[Conditions], *, n_values: int, n_prompts: int, is_least: bool = False
+) -> None:
+    counted = [len(of) for of in counterfactuals]
+    is_enough = len(counted) >= n_values if is_least else len(counted) == n_values
+    if not is_enough or set(counted) != {n_prompts}:
+        raise ShapeError(
+            f"counterfactuals are of {counted} prompts, by value; needed {n_prompts} of each of "
+            f"{n_values}{' or more' if is_least else ''} values"
+        )
 
 
 def _fit(mixture: torch.Tensor, parts: torch.Tensor) -> tuple[Double, Double, Double]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.nn import functional
 
 from probe.errors import DataError
-from probe.images.denoising import encode_images, prediction_target, training_scheduler
+from probe.images.denoising import encode_images
+from probe.images.intervention import with_states
+from probe.images.models.conditions import Conditions
+from probe.images.models.lookup import image_model
 from probe.moesd.correction import Correction
 from probe.moesd.examples import Examples
 from probe.moesd.gate import lacking
@@ -71,12 +75,14 @@ class DiffusionObjective:
             )
         chosen = [prompts[row] for row in known]
         correction.token.vector.requires_grad_(False)
-        with torch.no_grad():
-            self._states = correction.token.encode(encoder, chosen)
-            self._explicit = None
-            if "source_prompt" in table:
-                self._explicit = encoder.states(table["source_prompt"].tolist())
         self._prepare(correction, chosen, examples, pipeline, seed)
+        self._ids, places = correction.token.input_ids(encoder, chosen)
+        with torch.no_grad():
+            self._states = correction.token.states(encoder, self._ids, places)
+        self._explicit = None
+        if "source_prompt" in table:
+            self._source_of, sources = pd.factorize(table["source_prompt"])
+            self._explicit = self._model.conditions(list(sources))
 
     def _prepare(
         self,
@@ -86,17 +92,19 @@ class DiffusionObjective:
         pipeline: Any,
         seed: int,
     ) -> None:
-        self._correction, self._unet = correction, pipeline.unet.requires_grad_(False)
-        self._scheduler = training_scheduler(pipeline)
+        self._correction, self._model = correction, image_model(pipeline)
+        self._model.network.requires_grad_(False)
+        self._schedule = self._model.schedule
         self.rng = torch.Generator().manual_seed(seed)
-        self._latents = encode_images(pipeline.vae, examples.batches(pipeline))
+        self._latents = encode_images(self._model, examples.batches(pipeline))
+        self._plain = self._model.conditions(prompts)
         bias_scores = correction.gate.bias_score(correction.encoder.embed(prompts))
         self._chosen = torch.from_numpy(lacking(bias_scores))
         modules: list[torch.nn.Module] = [correction.experts]
         self._routed, self._routes = None, [""] * len(prompts)
         if (experts := correction.unet_experts) is not None:
             modules.append(experts)
-            self._routed = RoutedUNet(self._unet, experts)
+            self._routed = RoutedUNet(self._model.network, experts)
             self._routes = [experts.route(int(value)) for value in self._chosen]
         self.parameters: list[torch.Tensor] = [
             weight for of in modules for weight in of.parameters() if weight.requires_grad
@@ -115,25 +123,32 @@ class DiffusionObjective:
         clean = self._latents[rows.flatten()]
         times = times.expand(rows.shape).flatten().to(clean.device)
         noise = noise.expand(*rows.shape, -1, -1, -1).flatten(0, 1).to(clean.device)
-        noised = self._scheduler.add_noise(clean, noise, times)
+        noised = self._schedule.add_noise(clean, noise, times)
         if self._explicit is None:
-            target = prediction_target(self._scheduler, clean, noise, times)
+            target = self._schedule.target(clean, noise, times)
         else:
             self._set_routes([""] * len(noised))
+            sources = self._explicit[self._source_of[rows.flatten().numpy()].tolist()]
             with torch.no_grad():
-                target = self._unet(noised, times, self._explicit[rows.flatten()]).sample
+                target = self._model.predict(noised, times, sources)
         self._set_routes([self._routes[i] for i in prompts for _ in range(rows.shape[1])])
-        states = self._correction.experts(self._states[prompts], self._chosen[prompts])
-        predicted = self._unet(noised, times, states.repeat_interleave(rows.shape[1], dim=0)).sample
-        return functional.mse_loss(predicted, target)
+        given = self._corrected(prompts, self._states[prompts])
+        each = [of for of in range(len(given)) for _ in range(rows.shape[1])]
+        return functional.mse_loss(self._model.predict(noised, times, given[each]), target)
 
     def skip(self) -> None:
         """Draw a batch that another process computes."""
         self._draw()
 
+    def _corrected(self, rows: torch.Tensor, states: torch.Tensor) -> Conditions:
+        """Conditions of prompts whose states have the token, behind their experts."""
+        states = self._correction.experts(states, self._chosen[rows])
+        plain = self._plain[rows.tolist()]
+        return with_states(self._model, self._correction, plain, states, self._ids[rows])
+
     def _draw(self) -> tuple[torch.Tensor, ...]:
         """Draw sets: their prompts, image rows, times (n_sets, 1) and noise (n_sets, 1, ...)."""
-        n_timesteps, rng = self._scheduler.config.num_train_timesteps, self.rng
+        n_times, rng = self._schedule.n_times, self.rng
         prompts = torch.randint(len(self._subjects), (self._n_sets,), generator=rng)
         rows = torch.stack(
             [
@@ -141,10 +156,10 @@ class DiffusionObjective:
                 for by_value in (self._rows[self._subjects[i]] for i in prompts)
             ]
         )  # (n_sets, n_values)
-        least = int(HIGH_NOISE * n_timesteps)
-        times = torch.randint(least, n_timesteps, (self._n_sets, 1), generator=rng)
+        least = int(HIGH_NOISE * n_times)
+        times = torch.randint(least, n_times, (self._n_sets, 1), generator=rng)
         noise = torch.randn(self._n_sets, 1, *self._latents.shape[1:], generator=rng)
-        return prompts, rows, times, noise
+        return prompts, rows, times + self._schedule.first, noise
 
     def _set_routes(self, routes: list[str]) -> None:
         if self._routed is not None:
@@ -188,16 +203,14 @@ class NoiseObjective(DiffusionObjective):
         times, noise = times.to(clean.device), noise.to(clean.device)
         token, encoder = self._correction.token, self._correction.encoder
         states = token.states(encoder, self._ids[rows], self._places[rows])
-        states = self._correction.experts(states, self._chosen[rows])
         self._set_routes([self._routes[row] for row in rows])
-        noised = self._scheduler.add_noise(clean, noise, times)
-        predicted = self._unet(noised, times, states).sample
-        target = prediction_target(self._scheduler, clean, noise, times)
-        return functional.mse_loss(predicted, target)
+        noised = self._schedule.add_noise(clean, noise, times)
+        predicted = self._model.predict(noised, times, self._corrected(rows, states))
+        return functional.mse_loss(predicted, self._schedule.target(clean, noise, times))
 
     def _draw(self) -> tuple[torch.Tensor, ...]:
         """Draw pairs, their time steps, (batch_size,) each, and their noise."""
         n, rng = self._batch_size, self.rng
         rows = torch.randint(len(self._latents), (n,), generator=rng)
-        times = torch.randint(self._scheduler.config.num_train_timesteps, (n,), generator=rng)
+        times = torch.randint(self._schedule.n_times, (n,), generator=rng) + self._schedule.first
         return rows, times, torch.randn(n, *self._latents.shape[1:], generator=rng)

@@ -1,4 +1,4 @@
-"""Operations and activation memory of one image in a U-Net, from meta tensors."""
+"""Operations and activation memory of one image in a denoiser, from meta tensors."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 
-_CHECKPOINTED = ("ResnetBlock2D", "BasicTransformerBlock")
+_CHECKPOINTED = (
+    *("ResnetBlock2D", "BasicTransformerBlock", "JointTransformerBlock", "FluxTransformerBlock"),
+    *("FluxSingleTransformerBlock", "SanaTransformerBlock"),
+)
 """Modules that diffusers recomputes with gradient checkpointing."""
-
-_N_TOKENS = 77  # of CLIP
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Costs:
     """With checkpointing: the inputs of the blocks, and all tensors of the largest block."""
 
 
-def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -> Costs:
-    """Count one forward and one backward pass on the meta device.
+def measure_costs(denoiser: Any, experts: UNetExperts | None, *args: Any, **kwargs: Any) -> Costs:
+    """Count one forward and one backward pass on the meta device, of these arguments.
 
     Operations are those of matrix products, convolutions and attention, two per multiply-add.
     Attention is assumed to be fused: it saves its inputs and its output. The backward pass stops
@@ -39,39 +41,23 @@ def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    saved = _SavedTensors(unet, experts)
-    inputs = _inputs(unet.config, latent_size)
-    inputs["encoder_hidden_states"].requires_grad_(True)
+    args, kwargs = tree_map(
+        lambda of: of.to("meta") if isinstance(of, torch.Tensor) else of, (args, kwargs)
+    )
+    kwargs["return_dict"] = False
+    saved = _SavedTensors(denoiser, experts)
+    kwargs["encoder_hidden_states"].requires_grad_(True)
     with ExitStack() as stack:
         if experts is not None:
-            stack.enter_context(RoutedUNet(unet, experts)).set_routes([experts.names[-1]])
+            stack.enter_context(RoutedUNet(denoiser, experts)).set_routes([experts.names[-1]])
         counter = stack.enter_context(FlopCounterMode(display=False))
         stack.enter_context(_FusedAttention())
         with saved.watching():
-            predicted = unet(**inputs).sample
+            predicted = denoiser(*args, **kwargs)[0]
         forward = counter.get_total_flops()
         predicted.sum().backward()
         backward = counter.get_total_flops() - forward
     return Costs(forward, backward, saved.n_bytes, saved.n_bytes_checkpointed)
-
-
-def _inputs(config: Any, size: int) -> dict[str, Any]:
-    states = torch.empty(1, _N_TOKENS, config.cross_attention_dim, device="meta")
-    inputs: dict[str, Any] = {
-        "sample": torch.empty(1, config.in_channels, size, size, device="meta"),
-        "timestep": torch.empty(1, dtype=torch.long, device="meta"),
-        "encoder_hidden_states": states,
-    }
-    if config.addition_embed_type == "text_time":  # Stable Diffusion XL
-        n_times = 6
-        n_pooled = (
-            config.projection_class_embeddings_input_dim - n_times * config.addition_time_embed_dim
-        )
-        inputs["added_cond_kwargs"] = {
-            "text_embeds": torch.empty(1, n_pooled, device="meta"),
-            "time_ids": torch.empty(1, n_times, device="meta"),
-        }
-    return inputs
 
 
 class _SavedTensors:

@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 
-from probe.errors import ModelError
-from probe.images.costs import ImagePlan, plan_images
+from probe.images.costs import ImagePlan, given_to_denoiser, meta_model, plan_images
 from probe.images.shapes import Shapes
 from probe.io.settings import at_least
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts, n_weights
 from probe.moesd.gate import count_features
-from probe.moesd.plan.costs import Costs, measure_costs
+from probe.moesd.plan.costs import measure_costs
 from probe.moesd.unet_experts import UNetExperts
 from probe.stats.notation import percent
 from probe.text.challenge_prompts import KINDS
@@ -46,7 +45,7 @@ class TrainingPlan:
     """Bottleneck of each U-Net expert; 0 if there are none."""
     n_experts: int
     n_sites: int
-    """Number of cross-attention layers with experts."""
+    """Number of attentions to the text with experts."""
     trainable: dict[str, int]
     """Weights by component: ``token``, ``gate``, ``text_experts``, ``unet_experts``."""
     frozen: dict[str, int]
@@ -55,7 +54,7 @@ class TrainingPlan:
     """Empty where the image model is not needed."""
     batch_size: int
     flops_forward: int
-    """Of one image through the U-Net; 0 without one."""
+    """Of one image through the denoiser."""
     flops_backward: int
     flops_step: int
     """Of a step: per image the corrected prediction and its gradient, and the frozen model's
@@ -96,7 +95,7 @@ class TrainingPlan:
         if self.n_sites:
             lines.append(
                 f"{self.n_experts} experts of width {self.unet_width} after each of "
-                f"{self.n_sites} cross-attentions"
+                f"{self.n_sites} attentions to the text"
             )
         for row in self.memory:
             lines.append(
@@ -135,18 +134,13 @@ def plan_training(
     Raises
     ------
     ModelError
-        If the model is unknown or of no family, or the training needs a U-Net that it lacks.
+        If the model is unknown or of no family.
     """
     config, shapes = config or TrainConfig(), Shapes.read(model)
     n_corrected = None if config.encoders == "all" else 1
     texts = [shapes.build(of).config for of in shapes.text_encoders[:n_corrected]]
     name, text = shapes.family.denoiser, texts[0]
     denoiser = shapes.build(name)
-    if name != "unet" and (config.has_unet or config.needs_pictures):
-        raise ModelError(
-            f"{model} is a {shapes.pipeline}, which has no U-Net; needed one for the objective "
-            f"{config.objective} with side {config.side}: plan the recipe recommended"
-        )
     n_features = int(text.hidden_size)
     with torch.device("meta"):
         experts = None
@@ -160,10 +154,11 @@ def plan_training(
     if resolution is not None:
         at_least("resolution", resolution, _LEAST_RESOLUTION)
     images = plan_images(shapes, dtype=dtype, resolution=resolution, device=device)
-    size, costs = images.resolution, Costs(0, 0, 0, 0)
-    if name == "unet":
-        per_latent = 2 ** (len(shapes.parts["vae"]["block_out_channels"]) - 1)
-        costs = measure_costs(denoiser, experts, latent_size=size // per_latent)
+    size, parts = images.resolution, {name: denoiser, "vae": shapes.build("vae")}
+    pictured = meta_model(shapes, parts, torch.float32)
+    of_size = {**pictured.calling, "height": size, "width": size}
+    args, kwargs = given_to_denoiser(pictured, 1.0, of_size)
+    costs = measure_costs(denoiser, experts, *args, **kwargs)
     n_read = count_features(
         config.gate_reads,
         has_list=config.gate_list,

@@ -176,11 +176,11 @@ def train_correction(
 
 
 def _check_denoiser(run: Run) -> None:
-    from probe.images.pipelines import check_unet
+    from probe.images.pipelines import check_family
 
     if run.config.train.needs_pictures:
         instead = "choose the objective counterfactual or latent, with side text"
-        check_unet(run.model_folder, f"the objective {run.config.train.objective}", instead)
+        check_family(run.model_folder, f"the objective {run.config.train.objective}", instead)
 
 
 def _lessons() -> list[str]:

@@ -8,6 +8,8 @@ import torch
 from diffusers import DDIMScheduler
 from torch import nn
 
+from probe.images.models.conditions import Conditions
+
 N_STEPS = 1000
 
 
@@ -29,8 +31,8 @@ class ExactDenoiser(nn.Module):
         log_ratio = 2 * a * self.mean * latents / variance
         return share / (share + (1 - share) * torch.exp(-log_ratio))
 
-    def forward(self, latents, time, encoder_hidden_states, return_dict=True):
-        share = encoder_hidden_states.reshape(-1, 1, 1, 1)
+    def forward(self, latents, timestep, encoder_hidden_states, return_dict=True):
+        share, time = encoder_hidden_states.reshape(-1, 1, 1, 1), timestep.reshape(-1, 1, 1, 1)
         a, noise = self.signal[time].sqrt(), 1 - self.signal[time]
         pull = a * self.spread**2 / (a**2 * self.spread**2 + noise)
         of_values = [mu + pull * (latents - a * mu) for mu in (self.mean, -self.mean)]
@@ -48,9 +50,11 @@ class StableDiffusionPipeline:
 
     @staticmethod
     def states(*shares):
-        """States equal to the shares, (n_prompts, 1, 1), and of the counterfactuals."""
+        """Conditions equal to the shares, (n_prompts, 1, 1), and of the counterfactuals."""
         states = torch.tensor(shares, dtype=torch.float64).reshape(-1, 1, 1)
-        return states, torch.stack([torch.ones_like(states), torch.zeros_like(states)])
+        of_values = torch.ones_like(states), torch.zeros_like(states)
+        of, *others = (Conditions({"prompt_embeds": one}) for one in (states, *of_values))
+        return of, others
 
     def draw(self, share, n, *, n_steps=50, seed=0):
         """Denoise n latents under one prompt; returns them."""

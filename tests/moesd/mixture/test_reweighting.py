@@ -38,9 +38,14 @@ def test_a_reweighted_posterior_is_the_one_that_the_target_as_prior_would_give(
     torch.testing.assert_close(found, posterior(target), atol=1e-12, rtol=1e-9)
 
 
+def stated(exact, *shares):
+    """States of the counterfactuals, (K, n_prompts, 1, 1)."""
+    return torch.stack([of.tensors["prompt_embeds"] for of in exact.states(*shares)[1]])
+
+
 def test_a_model_that_leans_draws_the_target_once_it_is_reweighted(exact):
     assert abs(share_of_first(exact.draw(0.9, N)) - 0.9) < BAND
-    _, counterfactuals = exact.states(*[0.9] * N)
+    counterfactuals = stated(exact, *[0.9] * N)
     prior = torch.tensor([[0.9, 0.1]], dtype=torch.float64).expand(N, 2)
     with reweighted(exact.unet, list(range(-N, 0)), counterfactuals, prior, HALF, end=0.0):
         latents = exact.draw(0.9, N)
@@ -50,7 +55,7 @@ def test_a_model_that_leans_draws_the_target_once_it_is_reweighted(exact):
 
 
 def test_a_target_that_is_the_prior_changes_no_latents(exact):
-    _, counterfactuals = exact.states(*[0.7] * 20)
+    counterfactuals = stated(exact, *[0.7] * 20)
     prior = torch.tensor([[0.7, 0.3]], dtype=torch.float64).expand(20, 2)
     with reweighted(exact.unet, list(range(-20, 0)), counterfactuals, prior, prior[0], end=0.0):
         latents = exact.draw(0.7, 20)
@@ -59,7 +64,7 @@ def test_a_target_that_is_the_prior_changes_no_latents(exact):
 
 def test_rows_that_are_not_named_stay_as_they_are_bit_for_bit(exact):
     plain = exact.draw(0.9, 10)
-    _, counterfactuals = exact.states(0.9)
+    counterfactuals = stated(exact, 0.9)
     prior = torch.tensor([[0.9, 0.1]], dtype=torch.float64)
     with reweighted(exact.unet, [-1], counterfactuals, prior, HALF, end=0.0):
         latents = exact.draw(0.9, 10)

@@ -10,6 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from probe.errors import ShapeError
+from probe.images.models.conditions import Conditions
+from probe.images.models.lookup import image_model
 from probe.moesd.mixture.reweighting import reweigh_prediction
 from probe.moesd.mixture.shares import (
     MAX_STRENGTH,
@@ -25,28 +27,28 @@ PULL = 0.4  # by which an expert at weight 1 moves a share
 
 def test_at_pure_noise_the_weight_is_the_share_itself(exact):
     planted = [0.0, 0.02, 0.31, 0.5, 0.97, 1.0]
-    read = estimate_shares(exact, *exact.states(*planted), n_noises=8)
+    read = estimate_shares(image_model(exact), *exact.states(*planted), n_noises=8)
     np.testing.assert_allclose(read.shares[:, 0], planted, atol=1e-6)
     np.testing.assert_allclose(read.shares.sum(axis=1), 1.0)
 
 
 def test_a_share_of_one_half_explains_nothing_of_a_lean_and_others_all_of_it(exact):
-    read = estimate_shares(exact, *exact.states(0.8, 0.5), n_noises=8)
+    read = estimate_shares(image_model(exact), *exact.states(0.8, 0.5), n_noises=8)
     np.testing.assert_allclose(read.explained[0], 1.0, atol=1e-9)
     assert (read.sensitivity > 1).all()
 
 
 def test_counterfactuals_that_the_model_does_not_tell_apart_give_equal_shares_and_are_seen(exact):
     states, _ = exact.states(0.9)
-    read = estimate_shares(exact, states, torch.stack([states, states]), n_noises=4)
+    read = estimate_shares(image_model(exact), states, [states, states], n_noises=4)
     assert read.shares.tolist() == [[0.5, 0.5]]
     assert read.sensitivity.tolist() == [0.0]
 
 
 def test_counterfactuals_of_other_prompts_are_refused(exact):
     states, _ = exact.states(0.9, 0.1)
-    with pytest.raises(ShapeError, match=r"needed counterfactuals of shape \(K, \*states.shape\)"):
-        estimate_shares(exact, states, states[None])
+    with pytest.raises(ShapeError, match="of 2 or more values"):
+        estimate_shares(image_model(exact), states, [states])
 
 
 @given(
@@ -87,7 +89,7 @@ def pulled(shares):
 
     def move(weights):
         moved = start + PULL * (weights[:, 0] - weights[:, 1])
-        return moved.clamp(0, 1).reshape(-1, 1, 1)
+        return Conditions({"prompt_embeds": moved.clamp(0, 1).reshape(-1, 1, 1)})
 
     return move
 
@@ -95,7 +97,7 @@ def pulled(shares):
 def test_the_strength_is_the_one_that_brings_the_share_to_the_target(exact):
     shares, target = [0.9, 0.2, 0.55], np.array([0.5, 0.5, 0.3])
     _, counterfactuals = exact.states(*shares)
-    found = calibrate_strengths(exact, pulled(shares), counterfactuals, target)
+    found = calibrate_strengths(image_model(exact), pulled(shares), counterfactuals, target)
     expected = torch.tensor([[0.0, 1.0], [0.75, 0.0], [0.0, 0.625]])
     torch.testing.assert_close(found, expected, atol=MAX_STRENGTH / 2**8, rtol=0)
 
@@ -103,23 +105,27 @@ def test_the_strength_is_the_one_that_brings_the_share_to_the_target(exact):
 def test_pictures_drawn_at_that_strength_have_the_target_share(exact):
     _, counterfactuals = exact.states(0.9)
     move = pulled([0.9])
-    found = calibrate_strengths(exact, move, counterfactuals, np.array([0.5]))
+    found = calibrate_strengths(image_model(exact), move, counterfactuals, np.array([0.5]))
     assert (exact.draw(0.9, 600) > 0).double().mean() > 0.8
-    drawn = exact.draw(float(move(found)), 600)
+    drawn = exact.draw(float(move(found).tensors["prompt_embeds"]), 600)
     # Four standard deviations of a share of 600 draws.
     assert abs((drawn > 0).double().mean().item() - 0.5) < 4 * 0.5 / 600**0.5
 
 
 def test_an_expert_that_cannot_reach_the_target_is_at_its_strongest(exact):
     _, counterfactuals = exact.states(0.1)
-    found = calibrate_strengths(exact, pulled([0.1]), counterfactuals, np.array([0.95]))
+    found = calibrate_strengths(
+        image_model(exact), pulled([0.1]), counterfactuals, np.array([0.95])
+    )
     assert found[0, 0] == pytest.approx(MAX_STRENGTH, abs=0.01)
 
 
 def test_counterfactuals_must_be_two_of_each_prompt(exact):
     _, counterfactuals = exact.states(0.9)
     with pytest.raises(ShapeError, match="needed"):
-        calibrate_strengths(exact, pulled([0.9]), counterfactuals, np.array([0.5, 0.5]))
+        calibrate_strengths(
+            image_model(exact), pulled([0.9]), counterfactuals, np.array([0.5, 0.5])
+        )
 
 
 class NoDoubles(TorchDispatchMode):
@@ -138,16 +144,20 @@ class StableDiffusionPipeline(SimpleNamespace):
 
 
 def test_devices_without_float64_suffice():
-    def unet(latents, time, encoder_hidden_states):
+    def unet(latents, timestep, encoder_hidden_states):
         return SimpleNamespace(sample=latents + encoder_hidden_states.mean())
 
     config = SimpleNamespace(sample_size=2, in_channels=4, num_train_timesteps=10)
     unet.config = config
     pipeline = StableDiffusionPipeline(unet=unet, scheduler=SimpleNamespace(config=config))
     with FakeTensorMode(), NoDoubles():
-        words = torch.randn(2, 3, 5, 6, device="meta")  # (K, n_prompts, n_tokens, n_features)
+        states = torch.randn(2, 3, 5, 6, device="meta")  # (K, n_prompts, n_tokens, n_features)
+        words = [Conditions({"prompt_embeds": of}) for of in states]
         found = calibrate_strengths(
-            pipeline, lambda weights: weights.to("meta").sum() * words[0], words, np.full(3, 0.5)
+            image_model(pipeline),
+            lambda weights: Conditions({"prompt_embeds": weights.to("meta").sum() * states[0]}),
+            words,
+            np.full(3, 0.5),
         )
         assert found.shape == (3, 2)
         latents = torch.randn(3, 3, 4, 2, 2, device="meta")
