@@ -37,7 +37,8 @@ def check_explained(correction: Correction, pipeline: Any) -> None:
     router, subjects = correction.router, correction.token.subjects
     if router.min_explained and subjects:
         rows = np.linspace(0, len(subjects) - 1, min(_N_CHECKED, len(subjects))).astype(int)
-        prompts = [fill("a photo of a {subject}", subject=subjects[row]) for row in rows]
+        template = "a photo of a {subject}" if correction.token.language is None else "{subject}"
+        prompts = [fill(template, subject=subjects[row]) for row in rows]
         found = _estimated(correction, pipeline, prompts, n_noises=4)
         router.check_explained(found.explained, correction.objective)
 

@@ -136,14 +136,10 @@ def _untrained(
     unet_experts = None
     if config.has_unet:
         unet_experts = UNetExperts.start(
-<<<<<<< HEAD
-            pipeline.unet, width=config.unet_width, n_experts=config.n_experts, style=config.style
-=======
             image_model(pipeline).network,
             width=config.unet_width,
             n_experts=config.n_experts,
             style=config.style,
->>>>>>> d461d856 (Denoisers of every family predict, learn from images and take experts)
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
     first = gate.attributes[0].words

@@ -90,24 +90,12 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     from probe.moesd.token import SpecialToken
     from probe.run.routing import gender_words
 
-<<<<<<< HEAD
-    encoder, pipeline = run.load_encoder(), run.load_pipeline(is_plain=True)
+    encoder, model = run.load_encoder(), image_model(run.load_pipeline(is_plain=True))
     split = run.config.generate.scored_on
     prompts = [run.lexicon.neutral_prompt(subject, split) for subject in subjects]
     token = SpecialToken.start(encoder, subjects, language=language_of(run.lexicon))
-    explicit = gender_words(run.lexicon).states(encoder, token, prompts)
-    seed = run.config.study.seed
-    found = estimate_shares(pipeline, encoder.states(prompts), explicit, seed=seed)
-=======
-    encoder, model = run.load_encoder(), image_model(run.load_pipeline(is_plain=True))
-    prompts = [
-        fill(run.lexicon.templates[run.config.generate.scored_on].neutral[0], subject=subject)
-        for subject in subjects
-    ]
-    token, counterfactuals = SpecialToken.start(encoder, subjects), gender_words(run.lexicon)
-    explicit = counterfactuals.conditions(model, token, prompts)
+    explicit = gender_words(run.lexicon).conditions(model, token, prompts)
     found = estimate_shares(model, model.conditions(prompts), explicit, seed=run.config.study.seed)
->>>>>>> d461d856 (Denoisers of every family predict, learn from images and take experts)
     config = run.config.generate
     shift = config.measured_guidance() or guidance_law(config.guidance_scale)
     drawn = shift.apply(found.shares)
