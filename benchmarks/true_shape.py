@@ -2,7 +2,8 @@
 
 ``python benchmarks/true_shape.py FOLDER [--images] [--json]``. The model is made in FOLDER/model
 (4.3 GB) unless it is there. The text side is that of the shipped lexicon. ``--images`` runs every
-stage on six occupations instead, with images of 64 pixels: the weights are the same.
+stage on six occupations instead, with images of 64 pixels: the weights are the same. ``--xl`` makes
+the two text encoders of Stable Diffusion XL (3.3 GB) and corrects both, in one step and in two.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ COMMAND = "from cli.main import main; main()"
 SHAPE = "stable-diffusion-v1"
 JOBS = ("mechanic", "carpenter", "secretary", "housekeeper", "guard", "nurse")
 TEXT_SIDE = {"embed": (), "fit": (), "train": ()}
+XL = {
+    "embed": (),
+    "fit": (),
+    "train": ("--encoders", "all", "--latent-steps", "1"),
+    "train, two steps": ("--latent-steps", "2"),
+}
 ALL = {
     "embed": (),
     "fit": ("--n-bootstrap", "100"),
@@ -41,24 +48,27 @@ ALL = {
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--bpe", type=click.Path(exists=True, path_type=Path), help="CLIP's merges (gzip).")
 @click.option("--images", is_flag=True, help="Every stage, with small images of two steps each.")
+@click.option("--xl", is_flag=True, help="The text encoders of SDXL, few steps.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(folder: Path, bpe: Path | None, images: bool, as_json: bool) -> None:
+def main(folder: Path, bpe: Path | None, images: bool, xl: bool, as_json: bool) -> None:
     """Measure each stage of a run on a model of the true shape."""
     model, run, start = folder / "model", folder / "run", []
     if not (model / "model_index.json").is_file():
         # In a process of its own: the peak memory of this one counts for those that it starts.
-        maker = multiprocessing.get_context("spawn").Process(target=make_model, args=(model, bpe))
+        make = make_text_encoders if xl else make_model
+        maker = multiprocessing.get_context("spawn").Process(target=make, args=(model, bpe))
         maker.start()
         maker.join()
     if images:
         model, run = with_small_images(model, folder / "small"), folder / "run-images"
         start = ["--lexicon", str(write_lexicon(folder / "lexicon.toml"))]
     found = {}
-    for stage, options in (ALL if images else TEXT_SIDE).items():
+    for name, options in (ALL if images else XL if xl else TEXT_SIDE).items():
+        stage = name.split(",")[0]
         of_start = ["--model", str(model), *start] if stage == "embed" else []
-        found[stage] = measured(stage, str(run), *of_start, *options)
+        found[name] = measured(stage, str(run), *of_start, *options)
         if not as_json:
-            click.echo(f"{stage:<12}" + "  ".join(f"{k} {v:.1f}" for k, v in found[stage].items()))
+            click.echo(f"{name:<18}" + "  ".join(f"{k} {v:.1f}" for k, v in found[name].items()))
     if as_json:
         click.echo(json.dumps({"cores": os.cpu_count(), "stages": found}, indent=2))
 
@@ -135,6 +145,23 @@ def make_model(folder: Path, bpe: Path | None) -> None:
     )
     classifier.save_pretrained(folder / "classifier")
     CLIPImageProcessor().save_pretrained(folder / "classifier")
+
+
+def make_text_encoders(folder: Path, bpe: Path | None) -> None:
+    """Write the text encoders of Stable Diffusion XL with random weights."""
+    import transformers
+
+    shapes = Path(probe.__file__).parent / "data" / "shapes.toml"
+    shape = tomllib.loads(shapes.read_text(encoding="utf-8"))["stable-diffusion-xl"]
+    index: dict[str, object] = {"_class_name": shape["pipeline"]}
+    words = make_encoder(bpe).tokenizer
+    for part in ("text_encoder", "text_encoder_2"):
+        kind = getattr(transformers, shape[part]["architectures"][0])
+        kind(kind.config_class(**shape[part])).save_pretrained(folder / part)
+        name = part.replace("text_encoder", "tokenizer")
+        words.save_pretrained(folder / name)
+        index |= {part: ["transformers", kind.__name__], name: ["transformers", "CLIPTokenizer"]}
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def measured(*arguments: str) -> dict[str, float]:

@@ -458,17 +458,17 @@ def test_experts_in_the_denoiser_learn_from_images(folder_of, tmp_path, name):
     for file, *_ in rows:
         Image.new("RGB", (16, 16), "red").save(tmp_path / file)
     table = pd.DataFrame(rows, columns=["file_name", "prompt", "subject", "value"])
-    before = {of: weight.clone() for of, weight in moesd.weights().items()}
     with NoiseObjective(moesd, Examples(table, tmp_path), pipeline, batch_size=4, seed=0) as of:
         optimizer = torch.optim.SGD(of.parameters, lr=1.0)
         for _ in range(2):  # the bottlenecks start at zero
             optimizer.zero_grad()
             of.loss().backward()
             optimizer.step()
-    still = {of for of, weight in moesd.weights().items() if torch.equal(weight, before[of])}
-    # Only that of the prompts' own route and the shared one, and the state of no token, of CLIP.
-    assert all("toward-female" in of or "toward-male" in of for of in still)
-    assert any(of.startswith("unet_experts") for of in set(before) - still)
+    weights = moesd.weights()
+    still = {of for of, weight in weights.items() if weight.grad is None or not weight.grad.any()}
+    # Only experts of the value that no prompt here lacks are not trained.
+    assert len({of.split(".")[2] for of in still}) <= 1
+    assert all(".toward-" in of for of in still)
     # Images without a route are those of the pipeline, bit for bit.
     said = model.conditions(["a cook", "a nurse"])
     latents, times = torch.randn(2, *model.latent_shape), torch.tensor([500, 500])
@@ -478,6 +478,49 @@ def test_experts_in_the_denoiser_learn_from_images(folder_of, tmp_path, name):
         one, other = model.predict(latents, times, said)
     assert torch.equal(one, plain[0])
     assert not torch.equal(other, plain[1])
+
+
+@pytest.mark.parametrize("variant", ["Img2Img", "Inpaint", "ControlNet"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("sdxl", "StableDiffusionXL"), ("sd3", "StableDiffusion3"), ("flux-dev", "Flux")],
+)
+def test_variants_of_a_pipeline_are_corrected_and_restored(folder_of, name, kind, variant):
+    plain, picture = load_pipeline(folder_of(name)), Image.new("RGB", (16, 16), "red")
+    how = {"prompt": "a nurse", "num_inference_steps": STEPS, "height": 16, "width": 16}
+    with_image, more = {"image": picture, "strength": 0.9}, {}
+    if variant == "ControlNet":
+        more = {"controlnet": controlnet(image_model(plain).network)}
+        with_image = {"image" if name == "sdxl" else "control_image": picture}
+    elif variant == "Inpaint":
+        with_image["mask_image"] = Image.new("L", (16, 16), 255)
+    if (name, variant) == ("sdxl", "Img2Img"):
+        how = {of: it for of, it in how.items() if of not in ("height", "width")}
+    pipeline = getattr(diffusers, f"{kind}{variant}Pipeline").from_pipe(plain, **more)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def make():
+        generator = torch.Generator().manual_seed(1)
+        return np.asarray(pipeline(generator=generator, **how, **with_image).images[0])
+
+    before, network = make(), image_model(plain).network
+    for unet_experts in (None, UNetExperts.start(network, width=2)):
+        moesd = untrained(folder_of(name), unet_experts=unet_experts)
+        changed = moesd.experts if unet_experts is None else unet_experts
+        for weight in changed.parameters():
+            torch.nn.init.normal_(weight, std=0.5)
+        with moesd.attach(pipeline):
+            assert not np.array_equal(make(), before)
+        assert np.array_equal(make(), before)
+
+
+def controlnet(network):
+    kind = type(network).__name__.removesuffix("Transformer2DModel")
+    if kind == "UNet2DConditionModel":
+        return diffusers.ControlNetModel.from_unet(
+            network, conditioning_embedding_out_channels=(4, 8)
+        )
+    return getattr(diffusers, f"{kind}ControlNetModel").from_config(network.config)
 
 
 @pytest.mark.parametrize("kind", ["calibrated", "minimal"])
