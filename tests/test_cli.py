@@ -220,7 +220,7 @@ def test_a_text_encoder_alone_makes_no_pictures(
     assert call("train", run).exit_code == 0  # the recommended recipe reads text alone
     assert "needed a pipeline's folder" in refusal("generate", run)
     line = refusal("train", run, "--objective", "both")
-    assert "needs Stable Diffusion v1.x or v2.x" in line
+    assert "needs a model of a family of docs/families.md" in line
     assert "is no pipeline: choose the objective counterfactual or latent" in line
 
 

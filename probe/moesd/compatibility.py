@@ -42,7 +42,12 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
         _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)
         _check_vocabulary(tokenizer_of(pipeline, trained), trained)
     if correction.unet_experts is not None:
-        correction.unet_experts.check(unet or pipeline.transformer)
+        if (denoiser := unet or getattr(pipeline, "transformer", None)) is None:
+            raise ModelError(
+                f"a {name} without a denoiser has no place for the correction's experts in one; "
+                "needed a pipeline with all of its parts"
+            )
+        correction.unet_experts.check(denoiser)
 
 
 def _check_encoder(found: Any, trained: TextEncoder) -> None:

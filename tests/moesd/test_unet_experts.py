@@ -120,13 +120,13 @@ def test_gradients_reach_the_experts_through_a_checkpointed_unet(pipeline_folder
 
 def test_experts_of_another_unet_are_refused_with_both_shapes(pipeline, stable_diffusion):
     experts = UNetExperts.start(pipeline.unet)
-    with pytest.raises(ModelError, match=r"cross-attentions of widths 8, 16|16 cross-attentions"):
+    with pytest.raises(ModelError, match=r"attentions of widths 8, 16|16 attentions"):
         RoutedUNet(stable_diffusion, experts)
     assert not any(module._forward_hooks for module in stable_diffusion.modules())
 
 
 def test_a_network_without_cross_attention_is_refused(pipeline):
-    with pytest.raises(ModelError, match="has no cross-attention"):
+    with pytest.raises(ModelError, match="has no attention to the text"):
         cross_attentions(pipeline.vae)
 
 
@@ -135,5 +135,5 @@ def test_an_unknown_route_and_a_batch_of_another_size_are_refused(pipeline):
         with pytest.raises(ValueError, match=r"no expert 'toward-nobody'.*toward-female"):
             routed.set_routes(["toward-nobody"])
         routed.set_routes([FEMALE] * 3)
-        with pytest.raises(ShapeError, match="4 rows but 3 routes"):
+        with pytest.raises(ShapeError, match="4 rows are denoised but 3 routes"):
             denoise(pipeline, 4)

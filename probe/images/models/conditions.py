@@ -30,7 +30,7 @@ class Conditions:
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
-    def __getitem__(self, rows: slice | list[int]) -> Conditions:
+    def __getitem__(self, rows: slice | list[int] | torch.Tensor) -> Conditions:
         return Conditions({name: of[rows] for name, of in self.tensors.items()})
 
     def expand(self, n_images: int) -> Conditions:

@@ -111,7 +111,7 @@ def calibrate_strengths(
 
     def predict(given: Conditions) -> torch.Tensor:
         parts = [
-            _predicted(model, noise[part % _N_NOISES], given[rows[part].tolist()])
+            _predicted(model, noise[part % _N_NOISES], given[rows[part]])
             for part in torch.arange(len(rows)).split(n_together)
         ]
         return torch.cat(parts).reshape(len(target), -1).cpu().double()  # MPS has no float64
