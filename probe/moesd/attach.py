@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
@@ -17,11 +16,14 @@ import torch
 from probe.arrays import Double, Float32
 from probe.images.intervention import Intervention, corrected
 from probe.images.models.conditions import Conditions
-from probe.images.models.lookup import family_of
-from probe.images.models.model import ImageModel
-from probe.images.models.stable_diffusion import StableDiffusion
 from probe.moesd.calls import image_seeds, observed
-from probe.moesd.compatibility import FIRST, check_fit, input_device, tokenizer_of
+from probe.moesd.compatibility import (
+    FIRST,
+    check_fit,
+    image_model_of,
+    input_device,
+    tokenizer_of,
+)
 from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.gate import Decision
 from probe.moesd.routing import routed
@@ -54,7 +56,7 @@ class Attachment:
             raise ValueError("a correction is attached to this pipeline already; detach it first")
         check_fit(pipeline, correction)
         self._pipeline, self._correction = pipeline, _on_pipeline(pipeline, correction)
-        self._model = _family(pipeline)
+        self._model = image_model_of(pipeline)
         self._plain, self._class = pipeline.encode_prompt, type(pipeline)
         self._routed = None
         if correction.unet_experts is not None:
@@ -208,7 +210,7 @@ class _OnPipeline(_PartOnPipeline, Correction):
 
     def read(self, prompts: Sequence[str], given: Conditions) -> None:
         """Pool prompts as the encoder that the gate was fitted on encodes them."""
-        place = _family(self.pipeline).place(self.encoder.slot)
+        place = image_model_of(self.pipeline).place(self.encoder.slot)
         if self._has_adapters() or not place.states:
             z = self.encoder.embed(prompts)
         else:
@@ -231,12 +233,6 @@ class _OnPipeline(_PartOnPipeline, Correction):
         return n_words != len(self.encoder.tokenizer) or any(
             hasattr(module, "base_layer") for module in self.text_encoder.modules()
         )
-
-
-def _family(pipeline: Any) -> ImageModel:
-    """Return the image model of a pipeline, also of its image-to-image and other variants."""
-    name = re.sub("Img2Img|Inpaint|ControlNet", "", type(pipeline).__name__)
-    return (family_of(name) or StableDiffusion)(pipeline)
 
 
 @contextmanager

@@ -1,11 +1,14 @@
-"""Whether a correction fits a pipeline: its text encoder, vocabulary and U-Net."""
+"""Whether a correction fits a pipeline: its family, text encoders, vocabularies and denoiser."""
 
+import re
 from typing import Any
 
 import torch
 
 from probe.errors import ModelError
 from probe.images.models.lookup import family_of
+from probe.images.models.model import ImageModel
+from probe.images.models.stable_diffusion import StableDiffusion
 from probe.moesd.correction import Correction
 from probe.moesd.router import PREDICTED
 from probe.text.encoder import TextEncoder
@@ -18,7 +21,7 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
     """Refuse a pipeline that a correction was not trained for.
 
     Each text encoder that is corrected must have the width, vocabulary and weights of the one of
-    the training, beside textual inversions and LoRAs; and the experts in the U-Net must fit. A
+    the training, beside textual inversions and LoRAs; and the experts in the denoiser must fit. A
     router that asks the denoiser for shares needs a text-to-image pipeline of a known family, or
     the U-Net of Stable Diffusion v1 or v2.
     """
@@ -31,8 +34,8 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
                 f"a {name} has no {slot} with encode_prompt; needed a text-to-image pipeline of "
                 "diffusers with all of its parts"
             )
-    kind, unet = correction.router.kind, getattr(pipeline, "unet", None)
-    is_asked = family_of(name) or (unet is not None and not unet.config.addition_embed_type)
+    model, kind = image_model_of(pipeline), correction.router.kind
+    is_asked = family_of(name) is not None or isinstance(model, StableDiffusion)
     if kind in PREDICTED and not is_asked:
         raise ModelError(
             f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
@@ -42,12 +45,30 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
         _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)
         _check_vocabulary(tokenizer_of(pipeline, trained), trained)
     if correction.unet_experts is not None:
-        if (denoiser := unet or getattr(pipeline, "transformer", None)) is None:
+        if (denoiser := getattr(pipeline, model.denoiser, None)) is None:
             raise ModelError(
                 f"a {name} without a denoiser has no place for the correction's experts in one; "
                 "needed a pipeline with all of its parts"
             )
         correction.unet_experts.check(denoiser)
+
+
+def image_model_of(pipeline: Any) -> ImageModel:
+    """Return the image model of a pipeline, also of its image-to-image and other variants.
+
+    One of no known family whose U-Net has no further conditions is one of Stable Diffusion v1's.
+    """
+    for kind in type(pipeline).__mro__:
+        name = re.sub("Img2Img|Inpaint|ControlNet", "", kind.__name__)
+        if (family := family_of(name)) is not None:
+            return family(pipeline)
+    unet = getattr(pipeline, "unet", None)
+    if unet is not None and not unet.config.addition_embed_type:
+        return StableDiffusion(pipeline)
+    raise ModelError(
+        f"a {type(pipeline).__name__} is of no family that can be corrected (docs/families.md); "
+        "needed a text-to-image pipeline of one, or its img2img, inpaint or ControlNet variant"
+    )
 
 
 def _check_encoder(found: Any, trained: TextEncoder) -> None:

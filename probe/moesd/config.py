@@ -59,17 +59,20 @@ class TrainConfig(Settings):
         is_later=True,
     )
     side: str = setting(
-        "text", "Where experts are inserted: text, unet, or both.", choices=("text", "unet", "both")
+        "text",
+        "Where experts are inserted: text, unet (the denoiser, a transformer too), or both.",
+        choices=("text", "unet", "both"),
     )
     width: int = setting(32, "Bottleneck width of each expert on the text states.", minimum=1)
     unet_width: int = setting(
         0,
-        "Bottleneck width of each U-Net expert; 0: three are 5.6 % of the U-Net (640 for SD v1.5).",
+        "Bottleneck width of each expert in the denoiser; 0: three are 5.6 % of it (640 for SD "
+        "v1.5).",
         minimum=0,
     )
     n_experts: int = setting(
         3,
-        "U-Net experts: 1 shared, 2 one per direction, 3 one per direction and a shared one.",
+        "Experts in the denoiser: 1 shared, 2 one per direction, 3 both.",
         minimum=1,
         maximum=3,
     )
@@ -99,7 +102,7 @@ class TrainConfig(Settings):
         1, "Batches per step (gradient accumulation), divided among the processes.", minimum=1
     )
     checkpointing: bool = setting(
-        False, "Gradient checkpointing of the U-Net: less memory, more time."
+        False, "Gradient checkpointing of the denoiser: less memory, more time."
     )
     objective: str = setting(
         "counterfactual",
