@@ -161,6 +161,8 @@ def make_text_encoders(folder: Path, bpe: Path | None) -> None:
         name = part.replace("text_encoder", "tokenizer")
         words.save_pretrained(folder / name)
         index |= {part: ["transformers", kind.__name__], name: ["transformers", "CLIPTokenizer"]}
+    (folder / "unet").mkdir()
+    (folder / "unet" / "config.json").write_text(json.dumps(shape["unet"]), encoding="utf-8")
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
