@@ -198,7 +198,9 @@ class SpecialToken:
             ).unsqueeze(1)
             return torch.where(here.unsqueeze(2), self.vector.to(embedded), embedded)
 
-        handle = table.register_forward_hook(insert)
+        # T5 looks tokens up in another module than the one whose weights it shares.
+        stack = getattr(encoder.model, "encoder", None)
+        handle = getattr(stack, "embed_tokens", table).register_forward_hook(insert)
         try:
             yield
         finally:

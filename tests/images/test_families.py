@@ -4,6 +4,7 @@ import inspect
 import json
 import shutil
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -320,6 +321,10 @@ def test_what_a_text_encoder_gives_has_its_place(folder_of, name, slot, given):
     assert given == {place.states, POOLED if place.pooled else "", place.mask} - {""}
     found = Conditions.stack(model.encode(prompts))
     ids, states = encoder.tokenize(prompts), encoder.states(prompts)
+    token = SpecialToken.start(encoder, ("nurse", "cook"))
+    other = replace(token, vector=token.vector + 1)
+    changed = token.encode(encoder, prompts) != other.encode(encoder, prompts)
+    assert changed.flatten(1).any(dim=1).all()
     close = {"rtol": 1e-5, "atol": 1e-5}
     if place.states:
         torch.testing.assert_close(place.read(found), states, **close)

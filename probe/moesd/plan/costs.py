@@ -86,7 +86,7 @@ class _SavedTensors:
     def watching(self) -> Iterator[None]:
         handles = []
         for number, block in enumerate(self._blocks):
-            handles.append(block.register_forward_pre_hook(self._enter(number)))
+            handles.append(block.register_forward_pre_hook(self._enter(number), with_kwargs=True))
             handles.append(block.register_forward_hook(self._leave))
         try:
             with torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept):
@@ -95,10 +95,11 @@ class _SavedTensors:
             for handle in handles:
                 handle.remove()
 
-    def _enter(self, number: int) -> Callable[[Any, Any], None]:
-        def enter(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+    def _enter(self, number: int) -> Callable[[Any, Any, Any], None]:
+        def enter(module: Any, args: tuple[torch.Tensor, ...], kwargs: dict[str, Any]) -> None:
             self._inside = number
-            self._inputs += inputs[0].untyped_storage().nbytes()
+            states = args[0] if args else kwargs["hidden_states"]
+            self._inputs += states.untyped_storage().nbytes()
 
         return enter
 
