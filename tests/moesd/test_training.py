@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,7 +100,7 @@ def test_a_diffusion_batch_holds_each_value_with_the_same_noise(
     seen = {}
 
     def record(module, args, kwargs):
-        seen["times"], seen["states"] = args[1], args[2]
+        seen["times"], seen["states"] = kwargs["timestep"], kwargs["encoder_hidden_states"]
 
     pipeline = load_pipeline(pipeline_folder)
     pipeline.unet.register_forward_pre_hook(record, with_kwargs=True)
@@ -121,11 +120,11 @@ def test_a_batch_is_on_the_device_of_the_latents(
         examples = Examples.read(pictures)
         objective = NoiseObjective(town.train(), examples, pipeline, batch_size=6, seed=0)
 
-    def unet(noised, times, states):
+    def predict(noised, times, given):
         assert (noised.device.type, times.device.type) == ("meta", "meta")
-        return SimpleNamespace(sample=noised)
+        return noised
 
-    objective._latents, objective._unet = objective._latents.to("meta"), unet
+    objective._latents, objective._model.predict = objective._latents.to("meta"), predict
     assert objective.loss().device.type == "meta"
 
 
