@@ -104,9 +104,7 @@ class Attachment:
         finally:
             self._is_encoding = False
 
-    def _encode_corrected(
-        self, prompt: str | list[str] | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
+    def _encode_corrected(self, prompt: Any, *args: Any, **kwargs: Any) -> Any:
         returned = list(self._plain(prompt, *args, **kwargs))
         reason = ""
         if prompt is None or kwargs.get("prompt_embeds") is not None:

@@ -25,8 +25,6 @@ class CounterfactualStates:
     not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
     compared, since each step encodes them. With ``all_positions``, all are, and each prompt is
     encoded once: only the experts are trained. The objective is ours.
-
-    Of a correction of several text encoders, each is trained apart: ``trained`` is its part.
     """
 
     name = "counterfactual states"
