@@ -210,9 +210,12 @@ def test_the_paper_recipe_trains_token_and_unet_experts_by_the_noise_alone(
     assert recipe.recipe_line == "paper"
     config = replace(recipe, diffusion_steps=3, batch_size=4, n_examples=16)
     seen, unet = [], pipeline.unet.forward
-    monkeypatch.setattr(
-        pipeline.unet, "forward", lambda x, times, *of: seen.append(times) or unet(x, times, *of)
-    )
+
+    def forward(x, timestep, **given):
+        seen.append(timestep)
+        return unet(x, timestep, **given)
+
+    monkeypatch.setattr(pipeline.unet, "forward", forward)
     moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
     assert len(seen) == 3  # no other prediction, such as a teacher's
     assert torch.cat(seen).min() < HIGH_NOISE * 1000
