@@ -12,7 +12,6 @@ import numpy as np
 
 from probe.arrays import Counts
 from probe.errors import DataError
-from probe.images.plan import GenerationPlan, planned_rows
 from probe.run.files import EVALUATION, LABELS, SIDES
 from probe.run.folder import Run
 from probe.run.registry import Answer, register
@@ -54,6 +53,7 @@ class Stated(Study):
         """Count by attribute, side and occupation what is stated and what is corrected."""
         import pandas as pd
 
+        from probe.images.plan import GenerationPlan, planned_rows
         from probe.run.evaluation.corrected import corrected_attributes
         from probe.run.evaluation.evaluators import load_whole_classifier
         from probe.run.images import make_both_sides
