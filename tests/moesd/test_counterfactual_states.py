@@ -56,9 +56,9 @@ def test_only_neutral_prompts_of_training_occupations_are_learned_from(town, mon
     config = TrainConfig(objective="counterfactual", latent_steps=2, width=4)
 
     class Recorded(CounterfactualStates):
-        def __init__(self, moesd, prompts, *others, **options):
+        def __init__(self, trained, attributes, prompts, *others, **options):
             seen.extend(prompts)
-            super().__init__(moesd, prompts, *others, **options)
+            super().__init__(trained, attributes, prompts, *others, **options)
 
     monkeypatch.setattr(training, "CounterfactualStates", Recorded)
     town.train(config=config, prompts=few, vectors=town.vectors[kept])
