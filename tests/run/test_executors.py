@@ -203,7 +203,10 @@ def test_options_of_ray_need_ray(finished_run, refusal):
 
 @pytest.fixture(scope="session")
 def cluster():
-    """Two nodes of Ray on this machine, with a core each: an address, and what ends the second."""
+    """Two nodes of Ray on this machine, with a core each.
+
+    An address, what ends the second node, and what adds one if it has ended.
+    """
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -216,7 +219,12 @@ def cluster():
     except Exception as error:
         pytest.skip(f"Ray does not start: {error}")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield cluster.address, partial(cluster.remove_node, node, allow_graceful=False)
+
+    def add_node():
+        if ray.cluster_resources()["CPU"] < 2:
+            cluster.add_node(**fast)
+
+    yield cluster.address, partial(cluster.remove_node, node, allow_graceful=False), add_node
     ray.shutdown()
     cluster.shutdown()
 
@@ -235,7 +243,7 @@ def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     n_workers,
 ):
     monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
-    address, end_node = cluster
+    address, end_node, _ = cluster
     executor = Mortal(tmp_path, address, n_workers, end_node if n_workers == 2 else None)
     finish(started_again, executor, drawing)
     assert executor.end_node is None
@@ -274,7 +282,9 @@ def test_a_training_by_ray_ends_in_the_bytes_of_torchrun_although_a_process_is_l
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     command += [str(tmp_path / "train.py"), "train", str(launched), "--accumulate=2"]
     subprocess.run([*command, "--width=4", "--diffusion-steps=60"], check=True, capture_output=True)
-    executor = Dying(address=cluster[0], n_workers=2)
+    address, _, add_node = cluster
+    add_node()
+    executor = Dying(address=address, n_workers=2)
     settings = {"width": 4, "diffusion_steps": 60, "accumulate": 2}
     assert Experiment.open(by_ray, executor=executor).train(**settings).was_made
     (by_ray / ".ended").unlink()  # one has ended
