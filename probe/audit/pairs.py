@@ -50,7 +50,7 @@ def label_pairs(
     no face is undetected; a third face as large as the second, or a person without gender or role,
     ambiguous.
 
-    ``genders`` are the labeller's words for man and woman. ``roles`` are told by ``"position"``,
+    ``genders`` are the labeller's words for man and woman. ``roles`` are decided by ``"position"``,
     from left to right as in the folder's column ``prompt`` or else as in the subject; by the
     ``"classifier"`` (its attribute ``subject``); or by a CLIP (folder or hub id), to which one is
     "a photo of a doctor" and the other of "a nurse".
