@@ -78,7 +78,7 @@ def compare(
     """Run the methods in turn, in another order each round."""
     device = image_model(pipeline).device
     n_steps = n_steps or meant.n_steps
-    size = batch_size or denoising.fitting_batch(pipeline)
+    size = batch_size or denoising.largest_batch(pipeline, meant.guidance_scale)
     shipped = Lexicon.load()
     lexicon = replace(shipped, occupations=shipped.occupations[:subjects])
     plan = GenerationPlan.build(lexicon, n_images=n_images, seed=7)

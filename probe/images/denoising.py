@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from probe.arrays import Float32
 from probe.images.guidance_cache import LEAST_ROWS
 from probe.images.intervention import Condition, Intervention
-from probe.images.memory import BatchLimit
+from probe.images.memory import BatchLimit, free_bytes, is_memory_error, peak_bytes
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 KEY = "key"
 """The text of a PNG file that is the image's key."""
 
-_LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 images of 64 x 64, 6 of 512 x 512
+_MOST = 100  # images in a batch
+_LATENTS_IN_A_BATCH = _MOST * 16 * 16  # 100 images of 64 x 64, 6 of 512 x 512
+_FREE = 0.8  # share of the free memory that a batch may take
 _PIXELS = 64 * 64 * 64  # encoded at a time: 64 images of 64 x 64, 1 of 512 x 512
 
 # glibc's malloc maps arrays beyond 32 MB anew each time: for 100 images of 64 x 64, clearing their
@@ -163,7 +165,31 @@ def latent_shape(pipeline: Any) -> tuple[int, int, int]:
 def fitting_batch(pipeline: Any) -> int:
     """Return the number of images that fit in a few GB of memory."""
     _, height, width = latent_shape(pipeline)
-    return max(1, min(100, _LATENTS_IN_A_BATCH // (height * width)))
+    return max(1, min(_MOST, _LATENTS_IN_A_BATCH // (height * width)))
+
+
+@torch.no_grad()
+def largest_batch(pipeline: Any, guidance_scale: float) -> int:
+    """Return the number of images that fit in the free memory of a GPU, measured on one image.
+
+    Elsewhere it is `fitting_batch`: on a CPU no bit may depend on the memory that is free.
+    """
+    model = image_model(pipeline)
+
+    def make_one() -> None:
+        said, empty = (model.conditions([of]).to(model.device) for of in ("a photo", ""))
+        against = empty if model.is_guided(guidance_scale) else None
+        how = {"guidance_scale": guidance_scale, "n_steps": 2}
+        model.decode(model.denoise(said, against, [0], **how))
+
+    try:
+        if (needed := peak_bytes(make_one, model.device)) is None:
+            return fitting_batch(pipeline)
+    except RuntimeError as error:
+        if not is_memory_error(error):
+            raise
+        return 1  # generating says what to choose
+    return max(1, min(_MOST, int(_FREE * free_bytes(model.device) / max(1, needed))))
 
 
 def _parts(n: int, n_parts: int, device: torch.device) -> list[slice]:

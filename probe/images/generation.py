@@ -18,7 +18,7 @@ from probe.images.denoising import (
     Drawing,
     Part,
     denoised_together,
-    fitting_batch,
+    largest_batch,
     open_drawing,
 )
 from probe.images.intervention import Condition, Intervention, corrected
@@ -67,7 +67,7 @@ def generate(
     ``folder`` becomes an imagefolder: PNGs and ``metadata.jsonl``, which is written last. A
     ``guidance_scale`` of 1 is no guidance; ``revision`` is that of the pipeline's weights. The base
     model generates where there is no ``intervention``, from the same noise. By default the
-    ``batch_size`` is what fits in a few GB; it is halved where memory does not suffice. Images of
+    ``batch_size`` is `largest_batch`; it is halved where memory does not suffice. Images of
     the folders ``reuse`` are copied where the key is the same. ``known`` has states of prompts that
     were encoded before; new ones are added. With ``distribute``, workers make the parts, and this
     process writes the same files.
@@ -78,7 +78,7 @@ def generate(
         raise ValueError(
             f"n_steps is {n_steps} and guidance_scale {guidance_scale}; needed at least 1 and 0"
         )
-    size = batch_size or fitting_batch(pipeline)
+    size = batch_size or largest_batch(pipeline, guidance_scale)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
     method = intervention or Intervention()
     prompts, seeds = plan.table["prompt"].tolist(), plan.table["seed"].tolist()

@@ -67,6 +67,18 @@ def is_memory_error(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def peak_bytes(work: Callable[[], object], device: torch.device) -> int | None:
+    """Measure the memory that work needs besides what is allocated; None where that is unknown."""
+    if device.type != "cuda":
+        return None
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    most = torch.cuda.max_memory_allocated(device)
+    torch.cuda.empty_cache()
+    return int(most - before)
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the memory that is free on a device."""
     if device.type == "cuda":

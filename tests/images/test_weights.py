@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from probe.errors import MemoryLimitError, OptionError
-from probe.images import weights
+from probe.images import denoising, weights
 from probe.images.generation import GenerationPlan, generate
 from probe.images.guidance_cache import is_compiled
 from probe.images.models.model import ImageModel
@@ -54,6 +54,19 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_images_are_the_same(
     monkeypatch.setattr(ImageModel, "denoise", out_of_memory(None, fits=lambda *_: False))
     with pytest.raises(MemoryLimitError, match="to denoise one image; choose --dtype bfloat16, --"):
         make(pipeline, tmp_path / "none")
+
+
+@pytest.mark.parametrize(("free", "n"), [(10**12, 100), (8 * 10**9, 6), (10**8, 1)])
+def test_the_batch_is_what_fits_in_the_free_memory(pipeline, monkeypatch, free, n):
+    def peak(work, device):
+        work()  # one image
+        return 10**9
+
+    monkeypatch.setattr(denoising, "peak_bytes", peak)
+    monkeypatch.setattr(denoising, "free_bytes", lambda device: free)
+    assert denoising.largest_batch(pipeline, 3.0) == n
+    monkeypatch.setattr(ImageModel, "decode", out_of_memory(None, fits=lambda *_: False))
+    assert denoising.largest_batch(pipeline, 3.0) == 1
 
 
 def test_an_image_that_cannot_be_decoded_at_once_is_decoded_in_tiles(pipeline_folder, tmp_path):

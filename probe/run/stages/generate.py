@@ -32,7 +32,10 @@ class GenerateConfig(Settings):
     guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.", minimum=0)
     n_steps: int = setting(50, "Denoising steps of an image.", minimum=1)
     batch_size: int = setting(
-        0, "Images denoised together; 0 lets the model's size decide.", minimum=0
+        0,
+        "Images denoised together; 0: as many as fit in a GPU's free memory, and on a CPU as the "
+        "images' size says.",
+        minimum=0,
     )
     dtype: str = setting(
         "auto",
