@@ -179,8 +179,8 @@ def largest_batch(pipeline: Any, guidance_scale: float) -> int:
     def make_one() -> None:
         said, empty = (model.conditions([of]).to(model.device) for of in ("a photo", ""))
         against = empty if model.is_guided(guidance_scale) else None
-        how = {"guidance_scale": guidance_scale, "n_steps": 2}
-        model.decode(model.denoise(said, against, [0], **how))
+        found = model.denoise(said, against, [0], guidance_scale=guidance_scale, n_steps=2)
+        model.decode(found)
 
     try:
         if (needed := peak_bytes(make_one, model.device)) is None:
