@@ -129,7 +129,7 @@ class TrainConfig(Settings):
         0.0, "Guidance scale of the training images; 0: that of `generate`.", minimum=0
     )
     emphasis: float = setting(
-        1.35,
+        1.5,
         "How far experts of the objective counterfactual go, in multiples of what the word of a "
         "gender changes; above 1, since image models do not follow that word in all images. "
         "Attributes of more than two values take 1.",
