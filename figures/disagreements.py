@@ -40,10 +40,11 @@ def disagreement_page(folder: Path, pairs: DataFrame, found: Mapping[str, Any]) 
     key = ["group", "subject", "people"]
     differ = pairs[(pairs["judge"] != pairs["people"]) & ~pairs["judge"].isin(MISSING)]
     shown = pd.DataFrame(found["cells"]).merge(differ, on=key).head(MOST)  # in the cells' order
-    images = [open_image(folder / file) for file in shown["file"]]
-    for image in images:
-        image.thumbnail((SIDE, SIDE))
-    shown["source"] = [as_webp(image, quality=80) for image in images]
+    sources = []
+    for file in shown["file"]:
+        (image := open_image(folder / file)).thumbnail((SIDE, SIDE))
+        sources.append(as_webp(image, quality=80))
+    shown["source"] = sources
     cells = [of.to_dict("records") for _, of in shown.groupby(key, sort=False)]
     environment = Environment(loader=PackageLoader("figures", "."), autoescape=True)
     environment.filters["text"] = _text

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from figures.images import load_image
 from figures.registry import all_figures
 from figures.sources import RunFiles
-from probe.errors import ArtifactError, StageError
+from probe.errors import ArtifactError, DataError, StageError
 from probe.run.files import SIDES
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
 
     Its SVG follows light and dark pages; a figure without one is shown as pixels.
     """
-    from probe.images.reading import open_file
+    from PIL.Image import DecompressionBombError
+
+    from probe.images.reading import check_size, open_file
 
     entry = all_figures()[name]
     path = files.run / "figures" / f"{name}.png"
@@ -50,11 +52,12 @@ def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
     made_from = files.provenance("figure", *entry.reads).made_from
     try:
         with open_file(path) as image:
+            check_size(image, str(path))
             width, height = image.size
             origin = json.loads(image.info.get("Description", "{}"))
             vector = _vector(path.with_suffix(".svg"), made_from)
             source = vector or as_webp(image.convert("RGB"), quality=75, method=4)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DataError, DecompressionBombError) as error:
         raise ArtifactError(
             f"{path} is not an image of ours; run `moesd-probe visualize {files.run}` again"
         ) from error
@@ -118,7 +121,7 @@ def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
 
 def _vector(path: Path, made_from: str) -> Markup | None:
     """Source of an SVG of the same results, without what is not seen; None if it cannot be used."""
-    from probe.images.reading import open_file
+    from probe.images.reading import check_size, open_file
 
     svg = path.read_text(encoding="utf-8") if path.is_file() else ""
     if made_from not in svg:
@@ -126,6 +129,7 @@ def _vector(path: Path, made_from: str) -> Markup | None:
 
     def compact(found: re.Match[str]) -> str:
         with open_file(io.BytesIO(base64.b64decode(found[1]))) as image:
+            check_size(image, path.name)
             return as_webp(image, quality=75, method=4)
 
     svg = re.sub(r"data:image/png;base64,([^\"]+)", compact, svg)

@@ -45,6 +45,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded; at this size one takes 192 MB."""
 
+MAX_RATIO = 20
+"""Longer and thinner images are refused: one whose shorter side is scaled up could fill memory."""
+
 BUDGET = 2 * MAX_PIXELS
 """Pixels of the images that are open at a time, without the last one."""
 
@@ -78,7 +81,10 @@ def open_file(source: Path | IO[bytes]) -> Image.Image:
     """Open a file of one of the `FORMATS` without decoding it; the errors are Pillow's."""
     if isinstance(source, Path) and source.exists() and not source.is_file():
         raise OSError("it is no regular file")
-    return Image.open(source, formats=FORMATS)  # noqa: TID251
+    with warnings.catch_warnings():
+        # `check_size` has a lower bound
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(source, formats=FORMATS)  # noqa: TID251
 
 
 def open_image(source: ImageInput) -> Image.Image:
@@ -95,12 +101,11 @@ def open_image(source: ImageInput) -> Image.Image:
         return _as_rgb(Image.fromarray(source.squeeze(-1) if source.shape[-1] == 1 else source))
     try:
         with warnings.catch_warnings():
-            # `_check_size` has a lower bound
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
             file = BytesIO(source.content) if isinstance(source, ImageBytes) else Path(source)
             with open_file(file) as image:
-                _check_size(image, str(source))
+                check_size(image, str(source))
+                _check_shape(image, str(source))
                 return _as_rgb(_upright(image), str(source))
     except FileNotFoundError as error:
         raise DataError(f"there is no image {source}; make it again, or drop it") from error
@@ -111,6 +116,15 @@ def open_image(source: ImageInput) -> Image.Image:
             f"({'it has another format' if is_other else one_line(error)}); make it again as "
             f"{', '.join(FORMATS)}, or drop it"
         ) from error
+
+
+def check_size(image: Image.Image, name: str) -> None:
+    """Refuse an image that is not decoded yet, and would take much memory."""
+    if (n_pixels := image.width * image.height) > MAX_PIXELS:
+        raise DataError(
+            f"{name} has {n_pixels / 1e6:.0f} megapixels; needed at most {MAX_PIXELS / 1e6:.0f}: "
+            "make it smaller"
+        )
 
 
 def open_batches(
@@ -145,11 +159,11 @@ def open_batches(
             progress(len(images), len(images))
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    if (n_pixels := image.width * image.height) > MAX_PIXELS:
+def _check_shape(image: Image.Image, name: str) -> None:
+    if max(image.size) > MAX_RATIO * min(image.size):
         raise DataError(
-            f"{name} has {n_pixels / 1e6:.0f} megapixels; needed at most {MAX_PIXELS / 1e6:.0f}: "
-            "make it smaller"
+            f"{name} has {image.width} x {image.height} pixels; needed a longer side of at most "
+            f"{MAX_RATIO} times the shorter: crop it"
         )
 
 

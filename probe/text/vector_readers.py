@@ -37,6 +37,7 @@ _VECTOR_COLUMNS = ("embedding", "embeddings", "vector", "vectors")
 _SMALL, _TIMES = 64 * 2**20, 20
 """Bytes that any compressed file may unpack to, and how many times its size a larger one may."""
 _DAMAGES = (ValueError, EOFError, OSError, OverflowError, MemoryError, tokenize.TokenError)
+_UNKNOWN = (TypeError, AttributeError)  # what numpy raises for bfloat16, and for four bits
 
 Raw = tuple[list[str] | None, npt.NDArray[Any]]
 """Names, if the file has them, and the matrix of shape (n_rows, n_features)."""
@@ -60,7 +61,7 @@ def read_npz(path: Path) -> Raw:
                 if n_bytes > max(_SMALL, _TIMES * path.stat().st_size):
                     raise ValueError(f"it unpacks to {n_bytes / 2**20:,.0f} MiB")
                 arrays = dict(members)
-        except (*_DAMAGES, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except (*_DAMAGES, *_UNKNOWN, zipfile.BadZipFile, zlib.error) as error:
             raise _damaged(path, error) from error
     names = [array.tolist() for array in arrays.values() if array.dtype.kind == "U"]
     return names[0] if len(names) == 1 else None, _only_matrix(path, arrays)
@@ -75,7 +76,7 @@ def read_safetensors(path: Path) -> Raw:
             with safe_open(path, framework="np") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 names = json.loads((file.metadata() or {}).get("names", "null"))
-        except (SafetensorError, OSError, TypeError, ValueError) as error:  # bfloat16: TypeError
+        except (SafetensorError, OSError, *_UNKNOWN, ValueError) as error:
             raise _damaged(path, error) from error
     return names if isinstance(names, list) else None, _only_matrix(path, arrays)
 

@@ -13,7 +13,9 @@ from PIL import Image
 from scipy.stats import fisher_exact
 
 from cli.main import main
+from figures.disagreements import disagreement_page
 from probe.audit.agreement import measure_agreement
+from probe.images.reading import open_image
 
 
 def test_agreement_and_cells_have_their_closed_form():
@@ -66,6 +68,23 @@ def test_nine_wrong_labels_of_one_cell_are_found_and_shown(tmp_path, save_onnx):
     refused = CliRunner().invoke(main, [str(word) for word in words])
     assert refused.exit_code != 0
     assert "neither source has a value 'redds'" in refused.stderr
+
+
+def test_large_images_that_are_shown_are_open_one_at_a_time(tmp_path, monkeypatch):
+    size, opened, most = (1000, 800), [], []
+    Image.new("RGB", size).save(tmp_path / "a.png")
+
+    def open_and_count(path):
+        most.append(sum(image.size == size for image in opened))
+        opened.append(open_image(path))
+        return opened[-1]
+
+    monkeypatch.setattr("probe.images.reading.open_image", open_and_count)
+    cell = {"group": "", "subject": "cook", "people": "red"}
+    rows = pd.DataFrame([{**cell, "judge": "blue", "file": "a.png"}] * 3)
+    page = disagreement_page(tmp_path, rows, measure_agreement(rows))
+    assert page.count("data:image/webp") == 3
+    assert most == [0, 0, 0]
 
 
 @pytest.mark.real

@@ -119,6 +119,9 @@ def test_a_large_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
     with pytest.raises(DataError, match="has 100 megapixels; needed at most 64: make it smaller"):
         open_image(path)
+    Image.new("1", (100_000, 8)).save(path)  # 224 x 2,800,000 where its height is made 224
+    with pytest.raises(DataError, match=r"100000 x 8 pixels; needed .* 20 times the shorter"):
+        open_image(path)
     assert reading.MAX_PIXELS == 64_000_000
 
 

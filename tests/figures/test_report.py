@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 from markupsafe import Markup
+from PIL import Image
 
 from figures.registry import all_figures
 from figures.report import render_report
@@ -27,7 +29,7 @@ from figures.text.sentences import finding
 from figures.text.tables import attribute_rows
 from figures.text.tables import split_blocks as splits
 from figures.text.terms import DRIFT
-from probe.errors import StageError
+from probe.errors import ArtifactError, StageError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
 from probe.run.config import Config
 from probe.stats.notation import bracketed, interval, number
@@ -168,6 +170,12 @@ def test_a_figure_is_a_vector_unless_it_is_of_older_results_or_too_large(
     monkeypatch.setattr("figures.report.pictures.LARGEST_VECTOR", 10)
     assert drawn_figure(files, "shares")["source"].startswith("data:image/webp")
     monkeypatch.undo()
+    bomb = BytesIO()
+    Image.new("1", (14_000, 14_000)).save(bomb, "PNG")
+    bomb_in_base64 = base64.b64encode(bomb.getvalue()).decode()
+    path.write_text(f'<svg><!-- {made} " -->{image.replace(photograph, bomb_in_base64)}</svg>')
+    with pytest.raises(ArtifactError, match=r"shares.png is not an image of ours"):
+        drawn_figure(files, "shares")
     path.write_text("<svg><!-- older --></svg>")
     assert drawn_figure(files, "shares")["source"].startswith("data:image/webp")
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cli.main import main
-from probe.errors import DataError
-from probe.io.artifacts import read_table, write_table
+from probe.errors import ArtifactError, DataError
+from probe.io.artifacts import read_table, read_tensors, write_table
 from probe.run.files import LABELS
 
 pytestmark = pytest.mark.timeout(30, func_only=True)
@@ -138,6 +138,9 @@ FILES = {
     "a huge tensor in a short file": (written("v.safetensors", (72).to_bytes(8, "little") +
      b'{"v":{"dtype":"F32","shape":[99999999999,99],"data_offsets":[0,4]}}'.ljust(72) + b"1234"),
      VECTORS_OF, "v.safetensors is truncated"),
+    "numbers of four bits": (written("v.safetensors", (64).to_bytes(8, "little") +
+     b'{"v":{"dtype":"F4","shape":[2,4],"data_offsets":[0,4]}}'.ljust(64) + b"1234"),
+     VECTORS_OF, "v.safetensors is truncated, damaged"),
 }
 # fmt: on
 
@@ -309,6 +312,21 @@ def test_a_flipped_byte_in_a_file_of_a_run_is_named(run, name, place):
     (run / name).write_bytes(content)
     line = one_line(call(*(str(run) if each == "RUN" else each for each in FLIPPED[name])))
     assert Path(name).name in line
+
+
+@pytest.mark.parametrize(("dtype", "n_in_16_bits"), [("BF16", 1), ("F4", 4)])
+def test_tensors_of_a_type_that_numpy_has_not_are_named(run, dtype, n_in_16_bits):
+    path = run / "moesd/gate.safetensors"
+    content = path.read_bytes()
+    length = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:length])
+    for name in header.keys() - {"__metadata__"}:
+        start, end = header[name]["data_offsets"]
+        header[name] |= {"dtype": dtype, "shape": [(end - start) // 2 * n_in_16_bits]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[length:])
+    with pytest.raises(ArtifactError, match=r"gate\.safetensors cannot be read"):
+        read_tensors(path, kind="gate-weights")
 
 
 def test_an_up_to_date_run_is_checked_without_writing(run, monkeypatch):
