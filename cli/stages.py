@@ -128,7 +128,16 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
     "train",
     groups={
         "What is learnt": (
-            *("attributes", "recipe", "objective", "emphasis", "side", "width", "gate_kind"),
+            *(
+                "attributes",
+                "cells",
+                "recipe",
+                "objective",
+                "emphasis",
+                "side",
+                "width",
+                "gate_kind",
+            ),
         ),
         "Training images": ("examples", "n_examples", "classifier"),
         "Memory and time": ("batch_size", "accumulate", "checkpointing", "precision"),

@@ -55,7 +55,13 @@ class TrainConfig(Settings):
     attributes: str = setting(
         "gender",
         "What is corrected: gender, age, skin_tone or perceived_race, or several with commas "
-        "between, each on its own (docs/attributes.md).",
+        "between (docs/attributes.md).",
+        is_later=True,
+    )
+    cells: bool = setting(
+        True,
+        "Of several attributes, an expert for each cell, such as dark-skinned women, beside one "
+        "for each value; without it, the experts of a cell's values are added.",
         is_later=True,
     )
     side: str = setting(
@@ -138,7 +144,8 @@ class TrainConfig(Settings):
     measured_images: int = setting(
         3,
         "Images of each training occupation, expert and strength, by which the draws of an "
-        "attribute of more than two values are set (docs/attributes.md); 0: its target's shares.",
+        "attribute of more than two values, or of the cells of several, are set "
+        "(docs/attributes.md); 0: its target's shares.",
         minimum=0,
         is_later=True,
     )

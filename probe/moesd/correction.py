@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from functools import reduce
+from itertools import compress, product
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
-from probe.text.attributes import GENDER, Attribute
+from probe.text.attributes import GENDER, Attribute, cells_of
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import batches_by_length
 
@@ -71,13 +72,14 @@ class Correction(EncoderExperts):
     recipe: str = ""
     """Recipe of its training, with the settings that are not the recipe's."""
     measured: Mapping[str, MeasuredExperts] = field(default_factory=dict)
-    """What images of the experts show, by attribute; one that is not there draws by its target."""
+    """What images of the experts show, by the name of the attribute, or of the cells of several;
+    without it they are drawn by the target."""
     others: tuple[EncoderExperts, ...] = ()
     """Those of the model's other text encoders, if all are corrected."""
 
     def __post_init__(self) -> None:
         self.router.check(self.objective, has_unet=self.unet_experts is not None)
-        self.router.check_attributes([len(of.values) for of in self.attributes])
+        self.router.check_attributes(self._n_values)
 
     def start_on(self, encoder: TextEncoder) -> EncoderExperts:
         """Make a token and experts of the same form for another text encoder, untrained."""
@@ -98,6 +100,11 @@ class Correction(EncoderExperts):
     def attributes(self) -> tuple[Attribute, ...]:
         """What is corrected; each value of each has an expert, in the order of `Experts.names`."""
         return self.gate.attributes
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether each cell of several attributes has an expert too."""
+        return len(self.experts.names) > sum(len(of.values) for of in self.attributes)
 
     @property
     def draws_experts(self) -> bool:
@@ -167,28 +174,59 @@ class Correction(EncoderExperts):
             if any(opens) and not (naming_a_person and at(prompt, is_person=True) is None)
         }
 
-    def targets(self, prompt: str) -> list[Double]:
-        """Return the target shares of a prompt in each attribute, parity in all but the first."""
-        others = (len(attribute.values) for attribute in self.attributes[1:])
-        return [self.router.target.of(prompt), *(np.full(n, 1 / n) for n in others)]
+    def target(self, prompt: str, opens: Sequence[bool]) -> Double:
+        """Return the target shares of a prompt, of the cells of the attributes in which it is open.
 
-    def variants(self, attribute: Attribute) -> dict[str, Double]:
-        """Name the variants of an attribute's experts, of which each image draws one.
-
-        Each has the weights of all experts, (n_experts,). Without measured experts, the variants
-        are the experts.
+        The router's target is that of all cells, or of the first attribute: the others then have
+        parity, whatever the first one's value.
         """
-        names, found = expert_names([attribute]), self.measured.get(attribute.name)
-        own = np.eye(len(self.experts.names))[[self.experts.names.index(name) for name in names]]
-        if found is None:
-            return dict(zip(names, own, strict=True))
-        labels = [f"{name}{_times(s)}" for s in found.strengths for name in names]
+        n_values, target = self._n_values, self.router.target.of(prompt)
+        if target.size == n_values[0]:
+            others = (np.full(n, 1 / n) for n in n_values[1:])
+            target = reduce(np.multiply.outer, others, target)
+        closed = tuple(axis for axis, is_open in enumerate(opens) if not is_open)
+        shares: Double = target.reshape(n_values).sum(axis=closed).ravel()
+        return shares
+
+    def variants(self, opens: Sequence[bool]) -> dict[str, Double]:
+        """Name the variants of experts of which each image of a prompt draws one.
+
+        Of a prompt that is open in several attributes these are cells: each has an expert of its
+        own, or else those of its values are added. Each variant has the weights of all experts,
+        (n_experts,). Without measured experts, it is one expert, or one a value of the cell.
+        """
+        chosen, names = [*compress(self.attributes, opens)], self.experts.names
+        weights = dict(zip(names, np.eye(len(names)), strict=True))
+        labels = expert_names([cells_of(chosen)])
+        of_values = product(*(expert_names([attribute]) for attribute in chosen))
+        own = np.stack(
+            [
+                weights[label] if label in weights else sum(weights[name] for name in cell)
+                for label, cell in zip(labels, of_values, strict=True)
+            ]
+        )
+        if (found := self._measured(opens)) is None:
+            return dict(zip(labels, own, strict=True))
+        labels = tuple(f"{label}{_times(s)}" for s in found.strengths for label in labels)
         return dict(zip(labels, found.weights @ own, strict=True))
 
-    def draws(self, attribute: Attribute, target: Double) -> Double:
+    def all_variants(self) -> dict[str, Double]:
+        """Name the `variants` of prompts, in whichever attributes they are open."""
+        some = product((True, False), repeat=len(self.attributes))
+        return {name: row for of in some if any(of) for name, row in self.variants(of).items()}
+
+    def draws(self, target: Double, opens: Sequence[bool]) -> Double:
         """Return the share of each of the `variants` with which images come nearest to a target."""
-        found = self.measured.get(attribute.name)
+        found = self._measured(opens)
         return target if found is None else found.draws(target)
+
+    @property
+    def _n_values(self) -> list[int]:
+        return [len(attribute.values) for attribute in self.attributes]
+
+    def _measured(self, opens: Sequence[bool]) -> MeasuredExperts | None:
+        found = self.measured.get(cells_of(self.attributes).name)
+        return found if found is None or all(opens) else found.margin(self._n_values, opens)
 
     @torch.no_grad()
     def routes(self, prompts: Sequence[str]) -> list[str]:
@@ -223,9 +261,8 @@ class Correction(EncoderExperts):
             return decision.weights[decision.is_open]
         rows = []
         for prompt, opens in zip(opened, decision.opens[decision.is_open], strict=True):
-            drawn = zip(self.attributes, self.targets(prompt), strict=True)
-            means = [self.draws(*of) @ np.stack([*self.variants(of[0]).values()]) for of in drawn]
-            rows.append(opens.astype(float) @ np.stack(means))
+            shares = self.draws(self.target(prompt, opens), opens)
+            rows.append(shares @ np.stack([*self.variants(opens).values()]))
         weights: Double = self.router.strength * np.stack(rows)  # the mean over the images
         return weights
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,20 +68,42 @@ class MeasuredExperts:
         subject less often than `RECOGNISED` times those of its expert at the first strength is not
         drawn.
         """
-        from scipy.optimize import nnls
+        return _solve(self, tuple(target.tolist())).copy()
 
-        recognised = self.shares.sum(axis=2).mean(axis=0).reshape(len(self.strengths), -1)
-        drawn = (recognised >= RECOGNISED * recognised[0]).ravel()
-        off = np.moveaxis(self.shrunk - target, 1, 2)[..., drawn].reshape(-1, drawn.sum())
-        rows = np.vstack([off, np.ones(drawn.sum())])
-        found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
-        shares = np.zeros(drawn.size)
-        shares[drawn] = found / found.sum()
-        return shares
+    def margin(self, n_values: Sequence[int], is_kept: Sequence[bool]) -> MeasuredExperts:
+        """Return those of some attributes, where the values are the cells of several.
+
+        A variant is then the mean over the experts of all cells with its values.
+        """
+        others = [axis for axis, kept in enumerate(is_kept) if not kept]
+        shares = self.shares.reshape(len(self.shares), *n_values, *n_values)
+        shares = shares.sum(axis=tuple(1 + len(n_values) + axis for axis in others))
+        shares = shares.mean(axis=tuple(1 + axis for axis in others))
+        n, n_more = (
+            int(np.prod(np.compress(is_kept, n_values))),
+            np.compress(~np.array(is_kept), n_values),
+        )
+        return MeasuredExperts(
+            self.strengths, shares.reshape(-1, n, n), self.n_images * int(np.prod(n_more))
+        )
 
     def reached(self, target: Double) -> Double:
         """Return the mean share of each value with `draws`, (n_values,)."""
         return self.draws(target) @ self.shares.mean(axis=0)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)  # prompts have few targets
+def _solve(experts: MeasuredExperts, target: tuple[float, ...]) -> Double:
+    from scipy.optimize import nnls
+
+    recognised = experts.shares.sum(axis=2).mean(axis=0).reshape(len(experts.strengths), -1)
+    drawn = (recognised >= RECOGNISED * recognised[0]).ravel()
+    off = np.moveaxis(experts.shrunk - target, 1, 2)[..., drawn].reshape(-1, drawn.sum())
+    rows = np.vstack([off, np.ones(drawn.sum())])
+    found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
+    shares = np.zeros(drawn.size)
+    shares[drawn] = found / found.sum()
+    return shares
 
 
 def read_measured(data: Mapping[str, Mapping[str, Any]]) -> dict[str, MeasuredExperts]:

@@ -6,12 +6,17 @@ from typing import cast
 import torch
 from torch import nn
 
-from probe.text.attributes import GENDER, Attribute
+from probe.text.attributes import GENDER, Attribute, cells_of
 
 
 def expert_names(attributes: Iterable[Attribute]) -> tuple[str, ...]:
     """Name the experts of attributes, one a value: ``"toward-female"``."""
     return tuple(f"toward-{value}" for attribute in attributes for value in attribute.values)
+
+
+def with_cells(attributes: tuple[Attribute, ...], *, has_cells: bool) -> tuple[Attribute, ...]:
+    """Return what has an expert a value: attributes, and the cells of several if asked for."""
+    return (*attributes, cells_of(attributes)) if has_cells and len(attributes) > 1 else attributes
 
 
 DIRECTIONS = expert_names([GENDER])

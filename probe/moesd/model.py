@@ -19,7 +19,7 @@ from probe.io.files import one_line
 from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
 from probe.moesd.draws import read_measured
-from probe.moesd.experts import Experts, expert_names
+from probe.moesd.experts import Experts, expert_names, with_cells
 from probe.moesd.gate import FLAGS
 from probe.moesd.parts import (
     GATE_SETTINGS,
@@ -180,6 +180,7 @@ class MoESD(Correction):
             "language": token.language and asdict(token.language),
             "classes": list(gate.classes),
             "attributes": [attribute.to_json() for attribute in self.attributes],
+            "cells": self.has_cells,
             **{name: getattr(gate, name) for name in GATE_SETTINGS},
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
@@ -205,7 +206,8 @@ class MoESD(Correction):
         """
         config, provenance = read_json((folder := Path(folder)) / "config.json", kind="moesd")
         # Corrections of earlier versions are of gender alone.
-        config = {"attributes": [GENDER.to_json()], "gendered_above": 0.0, "measured": {}, **config}
+        earlier = {"attributes": [GENDER.to_json()], "gendered_above": 0.0, "measured": {}}
+        config = {**earlier, "cells": False, **config}
         if encoder is None:
             parts = provenance.revision.split("+")
             slot = next((part for part in parts if part.startswith("text_encoder")), None)
@@ -221,7 +223,7 @@ class MoESD(Correction):
             arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
             shape = {name: config[name] for name in ("n_features", "width", "style")}
             attributes = tuple(map(Attribute.from_json, config["attributes"]))
-            shape["names"] = expert_names(attributes)
+            shape["names"] = expert_names(with_cells(attributes, has_cells=config["cells"]))
             experts = read_experts(Experts, shape, folder / "experts.safetensors")
             unet_experts = None
             if (settings := config["unet"]) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,10 +96,10 @@ class Router:
             needed = "one attribute of two values"
         elif self.kind == "minimal" and len(n_values) > 1:
             needed = "one attribute"
-        elif self.target.default.size != n_values[0]:
+        elif (n := self.target.default.size) not in (n_values[0], math.prod(n_values)):
             raise OptionError(
-                f"the target has {self.target.default.size} shares and the corrected attribute "
-                f"{n_values[0]} values; needed one share per value"
+                f"the target has {n} shares and the corrected attribute {n_values[0]} values; "
+                "needed one share per value"
             )
         else:
             return

@@ -1,11 +1,8 @@
 """Routing of images to experts, as the router of a correction asks: the interventions."""
 
-from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from functools import reduce
-from itertools import compress, product
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +18,6 @@ from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import calibrate_strengths
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
-
-_AND = " and "  # between the experts of a route
 
 
 def routed(
@@ -157,9 +152,8 @@ class SampledRouting(_Routing):
     With top-1 routing one expert gets all images of a prompt and must shift their shares by the
     right amount; here it only has to produce its value, as the objective ``counterfactual`` trains
     it, and the shares follow from the draws (see `probe.moesd.router.Router.draw`). Of several
-    attributes, a cell is drawn of those in which the prompt is open, with the product of their
-    target shares, and the experts of its values are added. Closed prompts, and images allocated to
-    the base model, do not change by a bit.
+    attributes, a cell is drawn of those in which the prompt is open; see `Correction.variants`.
+    Closed prompts, and images allocated to the base model, do not change by a bit.
     """
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
@@ -167,7 +161,7 @@ class SampledRouting(_Routing):
         is_asked = self._correction.router.kind == "minimal"
         distinct = list(dict.fromkeys(prompts))
         opened = self._correction.opened(distinct, naming_a_person=is_asked)
-        cells = {opens: self._cells(opens) for opens in opened.values()}
+        cells = {opens: ["", *self._correction.variants(opens)] for opens in opened.values()}
         shares = {prompt: self._allocation(prompt, opens) for prompt, opens in opened.items()}
         draw = self._correction.router.draw
         return [
@@ -186,37 +180,29 @@ class SampledRouting(_Routing):
         if not rows:
             return states
         prompts = [conditions[row].prompt for row in rows]
-        variants = ChainMap(*map(self._correction.variants, self._correction.attributes))
-        routes = [conditions[row].route.split(_AND) for row in rows]
-        weights = np.stack([sum(variants[name] for name in route) for route in routes])
+        variants = self._correction.all_variants()
+        weights = np.stack([variants[conditions[row].route] for row in rows])
         corrected = states.clone()
         encoded, _ = self._on.encode_weighted(prompts, weights)
         corrected[rows] = encoded.to(states)
         return corrected
 
-    def _cells(self, opens: tuple[bool, ...]) -> list[str]:
-        """List the routes of prompts that are open in some attributes, the base model first."""
-        chosen = compress(self._correction.attributes, opens)
-        return ["", *map(_AND.join, product(*map(self._correction.variants, chosen)))]
-
     def _allocation(self, prompt: str, opens: tuple[bool, ...]) -> Double:
         correction, router = self._correction, self._correction.router
-        chosen = [*compress(correction.attributes, opens)]
-        targets = [*compress(correction.targets(prompt), opens)]
+        target = correction.target(prompt, opens)
         if router.kind != "minimal":
-            shares = [correction.draws(*of) for of in zip(chosen, targets, strict=True)]
-            of_cells = reduce(np.multiply.outer, shares, np.ones(1)).ravel()
-            return full_allocation(of_cells, strength=router.strength)
+            shares = correction.draws(target, opens)
+            return full_allocation(shares, strength=router.strength)
         if not self._known:
             check_explained(correction, self._pipeline)
         if prompt not in self._known:
             [base] = base_shares(
                 correction, self._pipeline, [prompt], guidance_scale=self._guidance_scale
             )
-            kept, *wanted = minimal_allocation(targets[0], base, strength=router.strength)
+            kept, *wanted = minimal_allocation(target, base, strength=router.strength)
             n_drawn = sum(wanted)
             if n_drawn > 0:
-                wanted = n_drawn * correction.draws(chosen[0], np.array(wanted) / n_drawn)
+                wanted = n_drawn * correction.draws(np.array(wanted) / n_drawn, opens)
             self._known[prompt] = np.array([kept, *wanted])
         return self._known[prompt]
 

@@ -42,14 +42,18 @@ class Target:
         return cls(np.full(n_values, 1 / n_values))
 
     @classmethod
-    def read(cls, path: Path, values: Sequence[str]) -> Target:
-        """Read shares by subject (TOML, ``docs/files.md``), in the order of ``values``."""
+    def read(cls, path: Path, values: Sequence[str], *instead: Sequence[str]) -> Target:
+        """Read shares by subject (TOML, ``docs/files.md``), in the order of ``values``.
+
+        The table may have other values ``instead``.
+        """
         if not path.is_file():
             raise DataError(
                 f"there is no target {path}; needed parity, labour, a share or a TOML file"
             )
         table = TomlTable.read(path, "target")
         named = table.strings("values")
+        values = next((of for of in instead if sorted(of) == sorted(named)), values)
         if sorted(named) != sorted(values):
             raise table.wrong("values", f"is {list(named)}", f"the values {list(values)}")
         order = [named.index(value) for value in values]

@@ -20,7 +20,7 @@ from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.correction import EncoderExperts
 from probe.moesd.examples import Examples
-from probe.moesd.experts import Experts, expert_names
+from probe.moesd.experts import Experts, expert_names, with_cells
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.loop import Loop, Objective
 from probe.moesd.mixture.counterfactuals import Counterfactuals
@@ -131,7 +131,7 @@ def _untrained(
     subjects = training.drop_duplicates("subject")["subject" if language is None else "prompt"]
     where: dict[str, Any] = {"stands": config.token_place, "unlisted": prompts.nouns}
     token = SpecialToken.start(encoder, subjects, **where, language=language)
-    names = expert_names(gate.attributes)
+    names = expert_names(with_cells(gate.attributes, has_cells=config.cells))
     experts = Experts(encoder.n_features, width=config.width, style=config.style, names=names)
     unet_experts = None
     if config.has_unet:
@@ -164,7 +164,8 @@ def _objectives(
     is_training = prompts.is_training & (table["group"] == "neutral").to_numpy()
     truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.skewed_above)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
-    counterfactuals = Counterfactuals(tuple(chain(*(of.words for of in moesd.attributes))))
+    attributes = with_cells(moesd.attributes, has_cells=config.cells)
+    counterfactuals = Counterfactuals(tuple(chain(*(of.words for of in attributes))))
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
     neutral = table["prompt"][is_training].tolist()
     batches: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
@@ -174,7 +175,7 @@ def _objectives(
 
     def counterfactual(of: EncoderExperts, *, all_positions: bool = False) -> Objective:
         options: dict[str, Any] = {"emphasis": config.emphasis, "all_positions": all_positions}
-        return CounterfactualStates(of, moesd.attributes, neutral, counterfactuals, **options)
+        return CounterfactualStates(of, attributes, neutral, counterfactuals, **options)
 
     def diffusion() -> Objective:
         return DiffusionObjective(moesd, skewed, subjects, read(), pipeline, **batches)

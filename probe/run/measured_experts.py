@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,25 +16,26 @@ from probe.moesd.draws import STRENGTHS, MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.corrected import corrected_attributes
 from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import generation_line, make_images, training_lexicon
 from probe.run.routing import attributes_of
-from probe.text.attributes import Attribute
+from probe.text.attributes import cells_of
 from probe.text.templates import fill
 
 _FOLDER = f"{MOESD}/measured"
 
 
-def measured_attributes(run: Run) -> list[Attribute]:
-    """List the corrected attributes whose experts are measured: those of more than two values."""
-    n_images = run.config.train.measured_images
-    return [of for of in attributes_of(run) if n_images and len(of.values) > 2]
+def is_measured(run: Run) -> bool:
+    """Whether experts are measured: those of an attribute of more than two values, and of cells."""
+    n_values = [len(of.values) for of in attributes_of(run)]
+    return run.config.train.measured_images > 0 and n_values != [2]
 
 
 def measured_from(run: Run) -> str:
     """Hash what the measurement depends on beside the correction; empty without one."""
-    if not measured_attributes(run):
+    if not is_measured(run):
         return ""
     selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
     return hash_parts("measured", run.revision, selector, generation_line(run), repr(STRENGTHS))
@@ -44,12 +44,12 @@ def measured_from(run: Run) -> str:
 def measure_experts(run: Run, moesd: MoESD) -> MoESD:
     """Make images of training occupations with each expert, and note what they show.
 
-    The selector sees the value. An image in which it sees another occupation counts for no value.
+    Of several attributes, each cell is measured. The selector sees the values. An image in which it
+    sees another occupation counts for no value.
     """
-    if not (chosen := measured_attributes(run)):
+    if not is_measured(run):
         return moesd
-    pipeline = run.load_pipeline()
-    measured = {of.name: _measure(run, moesd, of, pipeline) for of in chosen}
+    measured = {cells_of(moesd.attributes).name: _measure(run, moesd)}
     shutil.rmtree(run.folder / _FOLDER, ignore_errors=True)
     return replace(moesd, measured=measured)
 
@@ -66,31 +66,35 @@ class _GivenRoutes(SampledRouting):
         return [Condition(*of) for of in zip(prompts, self._routes, strict=True)]
 
 
-def _measure(run: Run, moesd: MoESD, attribute: Attribute, pipeline: Any) -> MeasuredExperts:
+def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     lexicon, n_images = training_lexicon(run), run.config.train.measured_images
     subjects, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
-    n_values = len(attribute.values)
-    # Experts of several attributes are added: stronger ones would cost the subject.
+    of = cells_of(moesd.attributes)
+    # Stronger experts of a cell would cost the subject.
     strengths = STRENGTHS if len(moesd.attributes) == 1 else STRENGTHS[:1]
-    shape = len(subjects), len(strengths) * n_values, n_values
+    shape = len(subjects), len(strengths) * len(of.values), len(of.values)
     unmeasured = MeasuredExperts(strengths, np.ones(shape), n_images)  # names the variants
-    moesd = replace(moesd, measured={attribute.name: unmeasured})
+    moesd = replace(moesd, measured={of.name: unmeasured})
     seed = f"measured {run.config.train.seed}"
     rows = [
         row
         for subject in subjects
-        for variant in moesd.variants(attribute)
+        for variant in moesd.variants([True] * len(moesd.attributes))
         for row in planned_rows(variant, subject, [fill(neutral, subject=subject)], n_images, seed)
     ]
-    plan, folder = GenerationPlan(pd.DataFrame(rows)), run.folder / _FOLDER / attribute.name
+    plan, folder = GenerationPlan(pd.DataFrame(rows)), run.folder / _FOLDER
     method = _GivenRoutes(moesd, plan.table["kind"].tolist())
-    label = f"images of each {attribute.name}"
+    label = f"images of each {of.name}"
+    pipeline = run.load_pipeline()
     images = make_images(run, pipeline, plan, folder, intervention=method, label=label)
     classifier = evaluators.load_whole_classifier(run, "selector")
-    name, labels = attribute.seen_by(classifier.attributes)
+    attributes = corrected_attributes(run, classifier.attributes)
     seen = classifier.label([folder / file for file in images["file_name"]])
-    shown = seen[[name]].to_numpy() == np.array([labels[value] for value in attribute.values])
+    shown = np.ones((len(seen), 1), dtype=bool)
+    for name, labels in attributes:
+        is_value = seen[[name]].to_numpy() == np.array([*labels.values()])
+        shown = (shown[:, :, None] & is_value[:, None, :]).reshape(len(seen), -1)
     if evaluators.SUBJECT in seen:
         shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
-    shares = shown.reshape(*shape[:2], n_images, n_values).mean(axis=2)
+    shares = shown.reshape(*shape[:2], n_images, -1).mean(axis=2)
     return MeasuredExperts(strengths, shares, n_images)

@@ -15,7 +15,7 @@ from probe.moesd.router import PREDICTED, SERVED, Router
 from probe.moesd.targets import Target
 from probe.run.files import MOESD
 from probe.run.folder import Run
-from probe.text.attributes import GENDER, Attribute
+from probe.text.attributes import GENDER, Attribute, cells_of
 from probe.text.concepts import load_attributes
 from probe.text.languages import refuse_other_languages
 
@@ -42,7 +42,9 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     attributes = attributes_of(run)
     measured = config.measured_guidance()
     target, least = target_of(run), config.min_explained
-    router = Router(kind, target, config.strength, attributes[0].words, measured, least)
+    is_of_cells = target.default.size > len(attributes[0].values)
+    of_target = cells_of(attributes) if is_of_cells else attributes[0]
+    router = Router(kind, target, config.strength, of_target.words, measured, least)
     router.check(train.objective, has_unet=train.has_unet)
     router.check_attributes([len(of.values) for of in attributes])
     return router
@@ -67,12 +69,14 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
 
 
 def target_of(run: Run) -> Target:
-    """Read what the setting ``target`` asks for: the shares of the first attribute, by subject.
+    """Read what the setting ``target`` asks for, by subject: shares of the first attribute.
 
-    A table may name only subjects that the run has.
+    A table may also hold those of the cells of all attributes; it may name only subjects that the
+    run has.
     """
     name, words = run.config.generate.target, run.config.evaluate
-    first = attributes_of(run)[0]
+    attributes = attributes_of(run)
+    first, cells = attributes[0], tuple(cells_of(attributes).values)
     if name == "parity":
         return Target.parity(len(first.values))
     if first.name != GENDER.name:
@@ -81,21 +85,21 @@ def target_of(run: Run) -> Target:
                 f"target is {name}, a share of women, and {first.name} is corrected; needed parity "
                 f"or a table with the values {', '.join(first.values)}"
             )
-        return _target_table(run, name, tuple(first.values))
+        return _target_table(run, name, tuple(first.values), cells)
     if name == "labour":
         jobs = run.lexicon.occupations
         by_subject = {job.name: np.array([job.share_women, 1 - job.share_women]) for job in jobs}
         return Target(np.array([0.5, 0.5]), by_subject)
     if names_table(name):
-        return _target_table(run, name, (words.female, words.male))
+        return _target_table(run, name, (words.female, words.male), cells)
     share = float(name)
     if not 0 <= share <= 1:
         raise OptionError(f"target is {share:g}; needed a number from 0 to 1")
     return Target(np.array([share, 1 - share]))
 
 
-def _target_table(run: Run, name: str, values: Sequence[str]) -> Target:
-    target = Target.read(run.path(name), values)
+def _target_table(run: Run, name: str, *values: Sequence[str]) -> Target:
+    target = Target.read(run.path(name), *values)
     _check_subjects(target, name, run.lexicon)
     return target
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from probe.errors import DataError
 from probe.io.toml_tables import TomlTable
 
+AND = " and "
+"""Between the values of a cell."""
 _NAME = re.compile(r"[A-Za-z0-9][\w -]*")
 
 
@@ -111,6 +113,22 @@ class Attribute:
             return table.strings(key) if key in table.data else ()
 
         return cls(name, values, labels, strings("names"), strings("states_any"))
+
+
+def cells_of(attributes: Sequence[Attribute]) -> Attribute:
+    """Combine attributes into one whose values are their cells; a single one stays as it is.
+
+    >>> skin = Attribute("skin_tone", {"tan": ("tan-skinned",), "dark": ("dark-skinned",)})
+    >>> cells_of([GENDER, skin]).values["female and dark"]
+    ('dark-skinned female',)
+    """
+    if len(attributes) == 1:
+        return attributes[0]
+    values = {
+        AND.join(value for value, _ in cell): (" ".join(of[0] for _, of in reversed(cell)),)
+        for cell in product(*(attribute.values.items() for attribute in attributes))
+    }
+    return Attribute(AND.join(attribute.name for attribute in attributes), values)
 
 
 GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)})

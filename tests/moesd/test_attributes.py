@@ -12,27 +12,41 @@ from probe.errors import OptionError, ShapeError
 from probe.io.artifacts import read_json, write_json
 from probe.moesd.config import TrainConfig
 from probe.moesd.draws import MeasuredExperts
+from probe.moesd.experts import Experts
 from probe.moesd.model import MoESD
 from probe.moesd.router import Router
 from probe.moesd.routing import routed
 from probe.moesd.targets import Target
+from probe.text.attributes import cells_of
 from probe.text.concepts import load_attributes
 
 BOTH = load_attributes("gender,skin_tone")
 CONFIG = TrainConfig(
     attributes="gender,skin_tone",
+    cells=False,
     latent_steps=2,
     width=4,
     gate_reads="bias_score",
     false_alarm=1.0,  # words of random weights say nothing of persons
 )
 NURSE = "a photo of a nurse"
+OF_CELLS = "gender and skin_tone"
 
 
 @pytest.fixture(scope="module")
 def both(town) -> MoESD:
     """A correction of gender and skin tone whose gate opens for whatever states neither."""
-    moesd = town.train(config=CONFIG, attributes=BOTH)
+    return trained(town)
+
+
+@pytest.fixture(scope="module")
+def of_cells(town) -> MoESD:
+    """The same with an expert of each cell beside."""
+    return trained(town, cells=True)
+
+
+def trained(town, **settings):
+    moesd = town.train(config=replace(CONFIG, **settings), attributes=BOTH)
     classifier = replace(
         moesd.gate.classifier,
         weights=np.zeros_like(moesd.gate.classifier.weights),
@@ -85,6 +99,41 @@ def test_of_another_attribute_alone_the_gate_has_classes_of_its_own(both):
         gate.decide(replace(reading, stated=None))
 
 
+def test_each_cell_has_an_expert_that_serves_prompts_open_in_all(of_cells, provenance, tmp_path):
+    assert len(of_cells.experts.names) == 2 + 4 + 8
+    both, gender = (True, True), (True, False)
+    for name, weights in (of_cells.variants(both) | of_cells.variants(gender)).items():
+        assert [n for n, w in zip(of_cells.experts.names, weights, strict=True) if w] == [name]
+    of_cells.save(tmp_path, provenance)
+    again, prompts = (
+        MoESD.load(tmp_path, of_cells.encoder),
+        [NURSE, "a photo of a dark-skinned nurse"],
+    )
+    states = of_cells.encoder.states(prompts)
+    found = routed(of_cells).conditions(prompts, [5, 5])
+    assert found[0].route.startswith("toward-")
+    assert " and " in found[0].route
+    assert found[1].route in ("toward-female", "toward-male")
+    assert routed(again).conditions(prompts, [5, 5]) == found
+    torch.testing.assert_close(
+        routed(again).correct(found, states), routed(of_cells).correct(found, states)
+    )
+
+
+@pytest.mark.parametrize("name", ["both", "of_cells"])
+def test_a_target_of_cells_is_met_and_its_margins_where_one_is_stated(request, name):
+    moesd, cells = request.getfixturevalue(name), cells_of(BOTH)
+    joint = np.array([0.3, 0.1, 0.0, 0.1, 0.0, 0.1, 0.3, 0.1])
+    router = Router("bernoulli", Target(joint), words=cells.words)
+    moesd = replace(moesd, router=router)
+    for prompt, expected in ((NURSE, joint), ("a photo of a dark-skinned nurse", [0.5, 0.5])):
+        routes = [one.route for one in routed(moesd).conditions([prompt] * 4000, range(4000))]
+        names = [*moesd.variants(moesd.opened([prompt])[prompt])]
+        np.testing.assert_allclose(
+            [routes.count(name) / 4000 for name in names], expected, atol=0.02
+        )
+
+
 def test_images_draw_their_cells_evenly_and_each_attribute_independently(both):
     n = 4000
     for kind, most in (("bernoulli", 0.02), ("stratified", 0.002)):
@@ -92,7 +141,7 @@ def test_images_draw_their_cells_evenly_and_each_attribute_independently(both):
         found = routed(moesd).conditions([NURSE] * n, range(n))
         routes, counts = np.unique([one.route for one in found], return_counts=True)
         assert len(routes) == 8
-        assert all(route.split(" and ")[0] in ("toward-female", "toward-male") for route in routes)
+        assert sorted(routes) == sorted(f"toward-{cell}" for cell in cells_of(BOTH).values)
         np.testing.assert_allclose(counts / n, 1 / 8, atol=most)
 
 
@@ -102,7 +151,8 @@ def test_the_experts_of_a_cell_are_added_and_prompts_that_state_all_stay_bit_for
     conditions = method.conditions(prompts, [3, 3])
     names = both.experts.names
     for condition, row in zip(conditions, method.correct(conditions, states), strict=True):
-        weights = np.array([[name in condition.route.split(" and ") for name in names]], float)
+        values = condition.route.removeprefix("toward-").split(" and ")
+        weights = np.array([[name.removeprefix("toward-") in values for name in names]], float)
         assert weights.sum() == (2 if condition.prompt == NURSE else 1)
         torch.testing.assert_close(row, both.encode_weighted([condition.prompt], weights)[0][0])
     gate = replace(both.gate, attributes=both.attributes[1:])
@@ -150,18 +200,38 @@ def test_images_of_a_value_that_the_model_hardly_draws_are_drawn_more_often(
     measured = MeasuredExperts((1.0, 2.0), np.concatenate([np.stack([shown] * 2), none], axis=1), 4)
     shares = measured.draws(np.full(4, 0.25))
     np.testing.assert_allclose(shares, [0.25, 0.25, 0.5, 0, 0, 0, 0, 0], atol=1e-9)
-    replace(both, measured={"skin_tone": measured}).save(tmp_path, provenance)
+    gate = replace(both.gate, attributes=BOTH[1:])
+    router = Router("bernoulli", Target.parity(4), words=BOTH[1].words)
+    experts = Experts(both.experts.n_features, width=4, names=both.experts.names[2:])
+    skin = replace(both, gate=gate, router=router, experts=experts)
+    replace(skin, measured={"skin_tone": measured}).save(tmp_path, provenance)
     again = MoESD.load(tmp_path, both.encoder)
-    found = routed(again).conditions([NURSE] * 4000, range(4000))
-    values = [condition.route.split(" and ")[1] for condition in found]
-    counts = [values.count(f"toward-{value}") / 4000 for value in BOTH[1].values]
+    found = [of.route for of in routed(again).conditions([NURSE] * 4000, range(4000))]
+    counts = [found.count(f"toward-{value}") / 4000 for value in BOTH[1].values]
     np.testing.assert_allclose(counts, shares[:4], atol=0.02)
-    own = again.variants(BOTH[1])
-    np.testing.assert_allclose(own["toward-tan-x2"], [0, 0, -0.25, 1.75, -0.25, -0.25])
-    mean, states = np.array([[0.5, 0.5, *shares[:4]]]), again.encoder.states([NURSE])
+    np.testing.assert_allclose(again.all_variants()["toward-tan-x2"], [-0.25, 1.75, -0.25, -0.25])
+    mean, states = shares[None, :4], again.encoder.states([NURSE])
     torch.testing.assert_close(
         again.correct([NURSE], states), again.encode_weighted([NURSE], mean)[0]
     )
+
+
+def test_measured_cells_set_the_draws_of_all_attributes_and_of_each(of_cells):
+    of_skin = np.eye(4)
+    of_skin[2] = [
+        0.0,
+        0.0,
+        0.5,
+        0.5,
+    ]  # half of the images of the expert of brown skin show dark skin
+    shown = np.kron(np.eye(2), of_skin)
+    moesd = replace(
+        of_cells, measured={OF_CELLS: MeasuredExperts((1.0,), np.stack([shown] * 2), 4)}
+    )
+    one, due = [0.25, 0.25, 0.5, 0.0], np.full(8, 1 / 8)
+    np.testing.assert_allclose(moesd.draws(due, (True, True)), np.tile(one, 2) / 2, atol=1e-9)
+    np.testing.assert_allclose(moesd.draws(np.full(4, 0.25), (False, True)), one, atol=1e-9)
+    np.testing.assert_allclose(moesd.draws(np.full(2, 0.5), (True, False)), [0.5, 0.5])
 
 
 def test_a_correction_of_several_attributes_is_saved_with_them(both, provenance, tmp_path):

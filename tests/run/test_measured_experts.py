@@ -40,10 +40,23 @@ def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch
     n_training = len(of.lexicon.occupations_of("train"))
     np.testing.assert_array_equal(moesd.measured["skin_tone"].shares, [expected] * n_training)
     assert not (run / "moesd" / "measured").exists()
+
+
+def test_of_several_attributes_the_cells_are_measured(run, monkeypatch):
+    def label(files):
+        cells = [
+            file.stem.removeprefix("toward-").rsplit("-", 1)[0].split(" and ") for file in files
+        ]
+        seen = pd.DataFrame(cells, columns=["gender", "skin"])
+        return seen.assign(gender=seen["gender"].map({"female": "woman", "male": "man"}))
+
+    seen = SimpleNamespace(attributes={"gender": ["man", "woman"], "skin": SKINS}, label=label)
+    monkeypatch.setattr(measured_experts.evaluators, "load_whole_classifier", lambda *_: seen)
     of = skin_run(run, measured_images=1, attributes="gender,skin_tone")
-    both = measured_experts.measure_experts(of, train_correction(of)).measured
-    assert both.keys() == {"skin_tone"}
-    np.testing.assert_array_equal(both["skin_tone"].shares, [shown] * n_training)
+    measured = measured_experts.measure_experts(of, train_correction(of)).measured
+    n_training = len(of.lexicon.occupations_of("train"))
+    found = measured["gender and skin_tone"]
+    np.testing.assert_array_equal(found.shares, [np.eye(8)] * n_training)
 
 
 def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_training(run):
@@ -52,6 +65,6 @@ def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_trai
 
     of_gender = skin_run(run, attributes="gender")
     assert measured_experts.measured_from(of_gender) == ""
-    assert measured_experts.measured_attributes(skin_run(run, measured_images=0)) == []
+    assert not measured_experts.is_measured(skin_run(run, measured_images=0))
     variants = [{}, {"measured_images": 0}, {"measured_images": 1}]
     assert len({made_from(**settings) for settings in variants}) == 3

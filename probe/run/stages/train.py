@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -206,15 +207,23 @@ def _measured_lines(run: Run) -> list[str]:
     from probe.io.artifacts import read_json
     from probe.moesd.draws import read_measured
     from probe.run.routing import attributes_of
+    from probe.text.attributes import cells_of
 
-    values = {attribute.name: attribute.values for attribute in attributes_of(run)}
+    attributes, lines = attributes_of(run), []
     saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
-    lines = []
-    for name, of in read_measured(saved.get("measured", {})).items():
-        even = np.full(n := len(values[name]), 1 / n)
-        reached = zip(values[name], map(percent, of.reached(even)), strict=True)
-        shares = ", ".join(map(" ".join, reached))
-        lines.append(f"{name}: nearest to even that its experts come, trained on: {shares}")
+    measured = read_measured(saved.get("measured", {}))
+    if (of := measured.get(cells_of(attributes).name)) is None:
+        return []
+    n_values = [len(attribute.values) for attribute in attributes]
+    reached = of.reached(np.full(n := math.prod(n_values), 1 / n)).reshape(n_values)
+    for axis, attribute in enumerate(attributes):
+        margin = np.moveaxis(reached, axis, 0).reshape(n_values[axis], -1).sum(axis=1)
+        shares = ", ".join(map(" ".join, zip(attribute.values, map(percent, margin), strict=True)))
+        lines.append(
+            f"{attribute.name}: nearest to even that its experts come, trained on: {shares}"
+        )
+    if len(attributes) > 1:
+        lines.append(f"the least cell: {percent(reached.min())} ({percent(1 / n)} is even)")
     return lines
 
 
