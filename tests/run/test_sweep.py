@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import StageError
+from probe.errors import BusyError, StageError
 from probe.io.artifacts import read_json, read_table, read_tensors
 from probe.run import Experiment
 from probe.run.config import Config
@@ -141,6 +141,22 @@ def test_a_sweep_of_the_guidance_keeps_the_correction(run):
         folder = run / "sweeps/guidance_scale" / f"guidance_scale={value}"
         assert (folder / "moesd/experts.safetensors").read_bytes() == weights
         assert Config.read(folder).generate.n_images == 2
+
+
+@pytest.mark.slow
+def test_a_run_is_inspected_and_its_report_written_while_its_sweep_works(run, drawing):
+    (run / "report.html").unlink()
+    outcomes = []
+
+    def look(*_):
+        if not outcomes:
+            with pytest.raises(BusyError):
+                Experiment.open(run / "sweeps/strength/strength=0.5").generate()
+            experiment = Experiment.open(run)
+            outcomes.extend([experiment.report(drawing[1]), experiment.inspect("a nurse")])
+
+    run_sweep(run, parse_axes(["generate.strength=0.5"]), n_images=2, progress=look)
+    assert outcomes[0].was_made
 
 
 @pytest.mark.slow
