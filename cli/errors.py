@@ -11,7 +11,8 @@ from cli import exit_code
 from cli.help import GroupedCommands
 from probe import __version__
 from probe.errors import OptionError, ProbeError
-from probe.io.files import one_line, printable
+from probe.io.escaping import printable
+from probe.io.files import one_line
 
 DEBUG = "--debug"
 _LONG = 1000  # characters of the first and of the last part of a message that is cut

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import EXECUTOR
-from probe.io.files import printable
+from probe.io.escaping import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -16,7 +16,7 @@ from figures.sources import RunFiles
 from figures.style import in_style
 from probe.errors import OptionError
 from probe.io.artifacts import Provenance, atomic, hash_file
-from probe.io.files import harmless
+from probe.io.escaping import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,8 @@ from probe.audit.readers.shares import PARITY, correlate, parse_target, read_ref
 from probe.audit.sources import Source
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
-from probe.io.files import atomic, harmless
+from probe.io.escaping import harmless
+from probe.io.files import atomic
 from probe.io.settings import at_least, setting
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval

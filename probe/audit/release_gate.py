@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 from probe.audit.measures import MEASURES
 from probe.errors import DataError, OptionError
-from probe.io.files import LARGEST, atomic, one_line, parse_json, printable, read_whole
+from probe.io.escaping import printable
+from probe.io.files import LARGEST, atomic, one_line, parse_json, read_whole
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable
 from probe.stats.notation import bracketed, counted, number

@@ -32,13 +32,10 @@ REMAKE = "delete it and run the stage that writes it"
 
 # Host, process id, random part, name of the file to be.
 _TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.+")
+_TICK = 0.1  # seconds; file systems write times in steps of up to 0.01
 _ABANDONED = 24 * 3600.0  # seconds without a write that make an orphan of another host's file
 _writing: set[str] = set()  # names of the temporary files that this process is writing
 _locked: dict[Path, tuple[int, int] | None] = {}  # folders that this process has locked
-
-_UNPRINTABLE = re.compile(
-    r"[^\n\t -~\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -96,12 +93,16 @@ def inside(folder: Path, name: str) -> Path:
     )
 
 
-def refuse_links(folder: Path) -> None:
-    """Refuse a folder with a symbolic link out of it: a write there would write elsewhere."""
-    for above, folders, names in os.walk(folder):
-        for path in (Path(above, name) for name in (*folders, *names)):
-            if path.is_symlink():
-                inside(folder, str(path.relative_to(folder)))
+def refuse_links(folder: Path, *, removes_orphans: bool = False) -> None:
+    """Refuse a folder with a symbolic link out of it: a write there would write elsewhere.
+
+    ``removes_orphans`` does in the same scan what `remove_orphans` does.
+    """
+    for entry in _entries(folder):
+        if entry.is_symlink():
+            inside(folder, os.path.relpath(entry.path, folder))
+        elif removes_orphans:
+            _remove_orphan(entry)
 
 
 def remove_orphans(folder: Path | str) -> None:
@@ -110,10 +111,8 @@ def remove_orphans(folder: Path | str) -> None:
     Temporary files of live processes stay. Whether a process of another host lives cannot be
     known here: its files are removed when they have not been written to for a day.
     """
-    for above, _, names in os.walk(folder):  # unlike `rglob`, it allows folders to be removed
-        for path in (Path(above, name) for name in names if name.startswith(".tmp-")):
-            if _is_orphan(path):
-                path.unlink(missing_ok=True)
+    for entry in _entries(folder):
+        _remove_orphan(entry)
 
 
 @contextlib.contextmanager
@@ -179,10 +178,14 @@ def hash_parts(*parts: str | bytes | Array) -> str:
 
 
 def hash_file(path: Path | str) -> str:
-    """Hash the bytes of a file to 16 hexadecimal digits."""
+    """Hash the bytes of a file to 16 hexadecimal digits, once until it is written to again."""
     path = Path(path)
-    with readable(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    with readable(path):
+        of = path.stat()
+        written = (of.st_dev, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns)
+        # What was written just now may be written to again before the file system's clock ticks.
+        is_old = time.time() - of.st_mtime > _TICK
+        return (_hash_file if is_old else _hash_file.__wrapped__)(path, written)
 
 
 def read_whole(path: Path, most: int = LARGEST) -> bytes:
@@ -213,24 +216,6 @@ def parse_json(content: bytes) -> Any:
     return value
 
 
-def printable(text: str) -> str:
-    """Escape control characters, but for line breaks and tabs, and turns of direction, as JSON."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def harmless(text: str) -> str:
-    """Keep a text from being run as a formula where a spreadsheet opens it.
-
-    A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, also after
-    spaces, gets an apostrophe before it, which marks text in a spreadsheet. Do not pass numbers.
-
-    References
-    ----------
-    OWASP, *CSV Injection*.
-    """
-    return f"'{text}" if text.lstrip(" ")[:1] in tuple("=+-@\t\r") else text
-
-
 def _identity(folder: Path) -> tuple[int, int] | None:
     """Which folder this is, whatever its name."""
     with contextlib.suppress(OSError):
@@ -252,6 +237,28 @@ def _unwritable(path: Path, error: OSError) -> ArtifactError:
     else:
         advice = "choose another place"
     return ArtifactError(f"cannot write {path}: {one_line(error)}; {advice}")
+
+
+@functools.lru_cache(10_000)
+def _hash_file(path: Path, _: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder and its subfolders, without following links."""
+    folders = [str(folder)]
+    for each in folders:
+        with contextlib.suppress(OSError), os.scandir(each) as found:  # removed by another process
+            for entry in list(found):
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+
+
+def _remove_orphan(entry: os.DirEntry[str]) -> None:
+    if entry.name.startswith(".tmp-") and _is_orphan(path := Path(entry.path)):
+        path.unlink(missing_ok=True)
 
 
 def _is_orphan(path: Path) -> bool:

@@ -13,7 +13,7 @@ from probe.errors import ArtifactError, DataError, OptionError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
 from probe.io.executors import Distribute, Results, open_writer, refuse_other
-from probe.io.files import exclusive, inside, refuse_links, remove_orphans
+from probe.io.files import exclusive, inside, refuse_links
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
@@ -189,9 +189,9 @@ def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
     if not distributed.is_first():
         yield
         return
-    refuse_links(folder)
+    inside(folder, ".lock")  # which is written before the scan
     with exclusive(folder):
-        remove_orphans(folder)
+        refuse_links(folder, removes_orphans=True)
         yield
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from probe.errors import ArtifactError
-from probe.io.files import atomic, exclusive, harmless, remove_orphans
+from probe.io.escaping import harmless
+from probe.io.files import atomic, exclusive, remove_orphans
 
 DAY = 24 * 3600
 

@@ -1,9 +1,11 @@
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,6 +211,27 @@ def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
     assert not to_come
     walk(folder)
     assert contents(folder) == contents(finished_run)
+
+
+def test_a_run_hashes_each_file_once_and_scans_its_folders_twice(run, drawing, monkeypatch):
+    hashed, scanned = Counter(), Counter()
+    digest, scan = hashlib.file_digest, os.scandir
+
+    def digest_and_count(file, kind):
+        hashed[file.name] += 1
+        return digest(file, kind)
+
+    def scan_and_count(folder):
+        scanned[str(folder)] += 1
+        return scan(folder)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest_and_count)
+    monkeypatch.setattr(os, "scandir", scan_and_count)
+    Experiment.open(run).run(*drawing)
+    assert {n for name, n in hashed.items() if Path(name).is_relative_to(run)} == {1}
+    assert str(run / "embeddings/states.safetensors") in hashed
+    assert scanned[str(run / "images/base")] == 2  # to open it, and with its lock
+    assert {n for name, n in scanned.items() if Path(name).is_relative_to(run)} == {2}
 
 
 def test_a_command_leaves_the_temporary_files_of_live_processes(run):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from probe.errors import DataError, OptionError
-from probe.io.files import atomic, harmless
+from probe.io.escaping import harmless
+from probe.io.files import atomic
 from probe.stats.interval import Interval
 from probe.stats.notation import bracketed
 from probe.stats.proportion import binomial_interval
