@@ -65,7 +65,7 @@ def _study_tables() -> Tables:
     help="Only list the studies: what each needs, how long it takes, and whether it is done.",
 )
 @settings_of(_study_tables, groups={ADVANCED: ("n_bootstrap", "seed")})
-@device_option
+@execution_options
 @json_option
 def study(
     run: Path, names: tuple[str, ...], is_list: bool, device: str, as_json: bool, **settings: Any
@@ -83,7 +83,8 @@ def study(
             bar.clear()
             echo_outcome(outcome, as_json)
 
-        experiment, on_outcome = open_run(run, bar, device), None if as_json else show
+        experiment = open_run(run, bar, device, settings)
+        on_outcome = None if as_json else show
         outcomes = experiment.study(*names, on_outcome=on_outcome, **given(settings))
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})

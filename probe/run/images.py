@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from probe.images.plan import METADATA, GenerationPlan, write_metadata
 from probe.io.artifacts import atomic, hash_file, hash_parts, read_json, write_json
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.looking import look_with
 from probe.run.files import SIDES
 from probe.run.folder import Run, stale_files
 from probe.run.routing import intervention as chosen_intervention
@@ -99,7 +101,8 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
     distinct = images.drop_duplicates("key")
     names = zip(distinct["side"], distinct["file_name"], strict=True)
     files = [run.folder / folder / side / name for side, name in names]
-    seen = classifier.label(files, progress=run.progress_on(f"looking at images of {label}"))
+    here = partial(classifier.label, progress=run.progress_on(f"looking at images of {label}"))
+    seen = pd.concat(look_with(run, "classifier", files, here), ignore_index=True)
     seen = seen.rename(columns=evaluators.column).assign(key=distinct["key"].to_numpy())
     return images.merge(seen, on="key", how="left")
 
@@ -234,10 +237,12 @@ def _generation(run: Run) -> Any:
 
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
     config = run.config.evaluate
-    labels = evaluators.load_whole_classifier(run, "selector").label(
-        [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
+    here = partial(
+        evaluators.load_whole_classifier(run, "selector").label,
         progress=run.progress_on("looking at training images"),
     )
+    files = [run.folder / _CANDIDATES / name for name in candidates["file_name"]]
+    labels = pd.concat(look_with(run, "selector", files, here), ignore_index=True)
     asked = candidates["kind"].map({"female": config.female, "male": config.male})
     is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()
     if evaluators.SUBJECT in labels:

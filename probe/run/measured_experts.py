@@ -17,6 +17,7 @@ from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
 from probe.run.evaluation import evaluators
 from probe.run.evaluation.corrected import corrected_attributes
+from probe.run.evaluation.looking import look_with
 from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import generation_line, make_images, training_lexicon
@@ -89,7 +90,8 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     images = make_images(run, pipeline, plan, folder, intervention=method, label=label)
     classifier = evaluators.load_whole_classifier(run, "selector")
     attributes = corrected_attributes(run, classifier.attributes)
-    seen = classifier.label([folder / file for file in images["file_name"]])
+    files = [folder / file for file in images["file_name"]]
+    seen = pd.concat(look_with(run, "selector", files, classifier.label), ignore_index=True)
     shown = np.ones((len(seen), 1), dtype=bool)
     for name, labels in attributes:
         is_value = seen[[name]].to_numpy() == np.array([*labels.values()])

@@ -11,6 +11,7 @@ from probe.audit.missing_label_bounds import is_seen
 from probe.errors import OptionError
 from probe.images.plan import METADATA, GenerationPlan
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.looking import look_with
 from probe.run.folder import Run
 from probe.run.images import make_images
 from probe.run.routing import intervention
@@ -122,7 +123,8 @@ def _look_at(run: Run, side: str) -> Callable[[pd.DataFrame, str], pd.DataFrame]
             known=known,
             label="images of this round",
         )
-        seen = classifier.label([folder / file for file in table["file_name"]])
+        files = [folder / file for file in table["file_name"]]
+        seen = pd.concat(look_with(run, "classifier", files, classifier.label), ignore_index=True)
         attribute = run.config.evaluate.attribute
         return table.assign(**{attribute: seen[attribute].to_numpy()})
 

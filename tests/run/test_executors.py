@@ -129,7 +129,30 @@ def test_methods_and_variants_of_a_sweep_are_made_elsewhere_alike(finished_run, 
         run_sweep(run, {"train.width": (2,)}, executor=executor)
         made = (".png", "labels.parquet", "features.safetensors")
         found.append({name: data for name, data in contents(run).items() if name.endswith(made)})
-    assert min(executor.n_pieces[name] for name in ("open_drawing", "open_models")) > len(methods)
+    made_by = ("open_drawing", "open_models", "_open_one")
+    assert min(executor.n_pieces[name] for name in made_by) > len(methods)
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_images_of_trainings_studies_and_audits_are_labelled_elsewhere_alike(
+    finished_run, contents, drawing, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("probe.run.evaluation.looking._PIECE", 7)
+    found, n_pieces = [], []
+    for executor in (None, Elsewhere()):
+        run = Path(shutil.copytree(finished_run, tmp_path / str(len(found))))
+        shutil.rmtree(run / "moesd")
+        experiment = Experiment.open(run, executor=executor)
+        for work in (
+            lambda of=experiment: of.run(*drawing),
+            lambda of=experiment: of.study("levels", n_level_images=2),
+            lambda of=experiment: of.audit_until_settled(0.45, 0.55, n_max=8),
+        ):
+            work()
+            n_pieces.append(executor.n_pieces["_open_one"] if executor else 0)
+        found.append(contents(run))
+    assert (np.diff(n_pieces[2:]) > 2).all()
     assert found[0] == found[1]
 
 

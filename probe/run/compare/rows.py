@@ -25,6 +25,7 @@ from probe.io.artifacts import (
 from probe.run.compare.material import REFERENCE, TRIAL, Bench, reference_plan
 from probe.run.compare.methods import BASE, all_methods
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.looking import look_with
 from probe.run.folder import stale_files
 from probe.run.images import make_images
 
@@ -154,7 +155,7 @@ def _look(bench: Bench, name: str, table: pd.DataFrame) -> tuple[pd.DataFrame, F
             bench.run, files, new["prompt"].tolist(), lambda: (bench.classifier, bench.clip)
         )
         parts.append(seen.set_index(new.index))
-        embedded = bench.clip.embed(files)
+        embedded = np.concatenate(look_with(bench.run, "clip", files, bench.clip.embed))
         features.append(np.sqrt(embedded.shape[1]) * embedded)
     if base is not None and (rows >= 0).any():
         found = rows[rows >= 0]
