@@ -1,5 +1,6 @@
 """The whole pipeline on a GPU, and in half precision, against single precision on the CPU."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.numpy import load_file
 
 from probe.images.plan import read_metadata
 from probe.io.artifacts import read_table
+from probe.io.executors import RayExecutor
 from probe.run import Experiment
 from probe.run.files import LABELS
 
@@ -35,15 +37,22 @@ def whole_pipeline(folder, model, lexicon, *, device, precision):
     experiment.evaluate(n_bootstrap=20)
     experiment.export(folder / "embeddings.npy")
     experts = load_file(folder / "moesd" / "experts.safetensors")
-    sides = [folder / "images" / side for side in ("base", "moesd")]
-    paths = [(side, name) for side in sides for name in read_metadata(side)["file_name"]]
+    keys, images = images_of(folder)
     return SimpleNamespace(
         embeddings=np.load(folder / "embeddings.npy"),
         learned=np.concatenate([of.ravel() for name, of in experts.items() if ".up." in name]),
-        images=np.stack([np.asarray(Image.open(side / name), float) for side, name in paths]),
-        keys=[key for side in sides for key in read_metadata(side)["key"]],
+        images=images,
+        keys=keys,
         n_labels=len(read_table(folder / LABELS, kind="labels")[0]),
     )
+
+
+def images_of(folder):
+    """Keys and pixels of the images of both sides."""
+    sides = [folder / "images" / side for side in ("base", "moesd")]
+    paths = [side / name for side in sides for name in read_metadata(side)["file_name"]]
+    keys = [key for side in sides for key in read_metadata(side)["key"]]
+    return keys, np.stack([np.asarray(Image.open(path), float) for path in paths])
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +82,23 @@ def test_every_device_and_precision_gives_the_same_result_within_its_rounding(
         assert not set(made.keys) & set(on_cpu.keys)  # they are no images to reuse
     assert np.abs(made.images - on_cpu.images).mean() < of_pixels
     assert made.n_labels == on_cpu.n_labels == len(on_cpu.images)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_worker_with_a_gpu_makes_the_images_of_this_process_within_rounding(
+    model_folder, small_lexicon, tmp_path
+):
+    ray, device = pytest.importorskip("ray"), "cuda"
+    if not torch.cuda.is_available():
+        pytest.skip("NOT TESTED on a GPU: there is no CUDA device")
+    whole_pipeline(tmp_path / "here", model_folder, small_lexicon, device=device, precision="fp32")
+    there = shutil.copytree(tmp_path / "here", tmp_path / "there")
+    shutil.rmtree(there / "images")
+    executor = RayExecutor(device=device, n_workers=1)
+    Experiment.open(there, device=device, executor=executor).generate()
+    ray.shutdown()
+    (keys, expected), (found, images) = (images_of(tmp_path / of) for of in ("here", "there"))
+    assert found == keys
+    assert np.abs(images - expected).mean() <= TOLERANCES["fp32"][1]

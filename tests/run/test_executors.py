@@ -226,7 +226,7 @@ def test_options_of_ray_need_ray(finished_run, refusal):
 
 @pytest.fixture(scope="session")
 def cluster():
-    """Two nodes of Ray on this machine, with a core each.
+    """Two nodes of Ray on this machine, which have two cores each, it says.
 
     An address, what ends the second node, and what adds one if it has ended.
     """
@@ -234,7 +234,7 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     os.environ |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    fast = {"num_cpus": 1, "include_dashboard": False, "include_log_monitor": False}
+    fast = {"num_cpus": 2, "include_dashboard": False, "include_log_monitor": False}
     head = {**fast, "no_monitor": True, "num_gpus": 1}  # a number of Ray's: there need be no GPU
     try:
         cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -244,7 +244,8 @@ def cluster():
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
     def add_node():
-        if ray.cluster_resources()["CPU"] < 2:
+        ray.init(cluster.address, ignore_reinit_error=True, logging_level="ERROR")
+        if ray.cluster_resources()["CPU"] < 4:
             cluster.add_node(**fast)
 
     yield cluster.address, partial(cluster.remove_node, node, allow_graceful=False), add_node
@@ -253,7 +254,7 @@ def cluster():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_workers", [2, 1])  # a node ends with the first
+@pytest.mark.parametrize("n_workers", [4, 3, 2, 1])  # a node ends with the first
 def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     cluster,
     started_again,
@@ -266,8 +267,9 @@ def test_workers_of_ray_make_equal_files_although_one_is_killed_and_a_node_ends(
     n_workers,
 ):
     monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
-    address, end_node, _ = cluster
-    executor = Mortal(tmp_path, address, n_workers, end_node if n_workers == 2 else None)
+    address, end_node, add_node = cluster
+    add_node()
+    executor = Mortal(tmp_path, address, n_workers, end_node if n_workers == 4 else None)
     finish(started_again, executor, drawing)
     assert executor.end_node is None
     assert made(contents, started_again) == made(contents, finished_run)
