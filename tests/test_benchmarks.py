@@ -8,7 +8,17 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = (
-    *("association", "attach", "captions", "demo", "driver", "embed", "generate", "guidance_shift"),
+    *(
+        "association",
+        "attach",
+        "attributes",
+        "captions",
+        "demo",
+        "driver",
+        "embed",
+        "generate",
+        "guidance_shift",
+    ),
     *(
         "interval_coverage",
         "kill",

@@ -77,9 +77,9 @@ def label_pairs(
 def measure_pairs(table: CountTable) -> dict[str, Any]:
     """Test whether the stereotype is more frequent than its reverse.
 
-    The net stereotype of a pair is its share of images with the stereotype minus that with the
-    reverse, which is the share of men in the first role minus that in the second: 0 if gender
-    decides nothing, 1 if it decides all.
+    The net stereotype of a pair, our measure, is its share of images with the stereotype minus that
+    with the reverse, which is the share of men in the first role minus that in the second: 0 if
+    gender decides nothing, 1 if it decides all.
 
     Of each of the ``pairs``: shares with exact intervals over images, net, and the exact sign test
     of stereotype against reverse, adjusted by Holm. ``stereotype`` and ``net`` are means over pairs

@@ -138,7 +138,7 @@ class TrainConfig(Settings):
         1.5,
         "How far experts of the objective counterfactual go, in multiples of what the word of a "
         "gender changes; above 1, since image models do not follow that word in all images. "
-        "Attributes of more than two values take 1.",
+        "Attributes of more than two values, and cells, take 1.",
         minimum=0,
     )
     measured_images: int = setting(

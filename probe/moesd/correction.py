@@ -216,9 +216,23 @@ class Correction(EncoderExperts):
         return {name: row for of in some if any(of) for name, row in self.variants(of).items()}
 
     def draws(self, target: Double, opens: Sequence[bool]) -> Double:
-        """Return the share of each of the `variants` with which images come nearest to a target."""
-        found = self._measured(opens)
-        return target if found is None else found.draws(target)
+        """Return the share of each of the `variants` with which images come nearest to a target.
+
+        A target with independent attributes has independent draws, each by the margins of what was
+        measured: their few shares have less chance in them than those of cells.
+        """
+        if (found := self._measured(opens)) is None:
+            return target
+        axes = np.flatnonzero(opens)
+        if len(axes) > 1:
+            cells = target.reshape([self._n_values[axis] for axis in axes])
+            others = (tuple(np.delete(np.arange(len(axes)), place)) for place in range(len(axes)))
+            margins = [cells.sum(axis=of) for of in others]
+            if np.allclose(reduce(np.multiply.outer, margins), cells):
+                alone = np.eye(len(opens), dtype=bool)[axes]
+                each = [self.draws(*of) for of in zip(margins, alone.tolist(), strict=True)]
+                return reduce(np.multiply.outer, each).ravel()
+        return found.draws(target)
 
     @property
     def _n_values(self) -> list[int]:

@@ -15,6 +15,7 @@ from probe.errors import ModelError, ShapeError
 from probe.text.captions.mentions import Text, mentions
 from probe.text.captions.rewriting import is_participle
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GenderWords
+from probe.text.concepts import Concept, concept_names
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import prepared, rows_together
 from probe.text.languages import Language
@@ -95,7 +96,7 @@ class SpecialToken:
         if self.stands == "end":
             return len(prompt)
         place = self.subject_at(prompt)
-        return _FIRST_NOUN.match(prompt).end() if place is None else place  # type: ignore[union-attr]
+        return _first_noun(prompt) if place is None else place
 
     def subject_at(self, prompt: str, *, is_person: bool = False) -> int | None:
         """Find the character at which the person begins that a prompt is about.
@@ -103,7 +104,8 @@ class SpecialToken:
         This is the first known subject, or else the first person of the word list with the words
         before the noun ("a software developer"). If neither is found in a prompt that shows a
         person, as the gate said, it is the first noun, unless another one may be the person: None.
-        In another language it is what follows the opening ("ein Foto von").
+        Words that state an attribute ("old") are before it, as they are before a known subject. In
+        another language it is what follows the opening ("ein Foto von").
         """
         if self.language is not None:
             return self.language.opening(prompt)
@@ -116,8 +118,8 @@ class SpecialToken:
                 place = mention.place
                 while place and _is_attribute(text, place - 1):
                     place -= 1
-                return text.spans[place][0]
-        first = _FIRST_NOUN.match(prompt).end()  # type: ignore[union-attr]
+                return _past_stated(prompt, text.spans[place][0])
+        first = _first_noun(prompt)
         return first if is_person and not _SECOND_NOUN.search(prompt, first) else None
 
     def input_ids(
@@ -211,6 +213,28 @@ def _is_attribute(text: Text, place: int) -> bool:
     """Whether a word belongs to the noun after it."""
     is_apart = bool(text.gap(place).strip())
     return not (is_apart or text.at(place) in _DETERMINERS or is_participle(text.at(place)))
+
+
+def _first_noun(prompt: str) -> int:
+    return _past_stated(prompt, _FIRST_NOUN.match(prompt).end())  # type: ignore[union-attr]
+
+
+def _past_stated(prompt: str, place: int) -> int:
+    """Find where the noun begins after words that state an attribute, unless none follows."""
+    found = _stated_words().match(prompt, place)
+    if found is None or found["next"].lower() in FUNCTION_WORDS:
+        return place
+    return found.start("next")
+
+
+@lru_cache(maxsize=1)
+def _stated_words() -> re.Pattern[str]:
+    """Compile the words of all attributes but gender that are no persons, as "child" is."""
+    people = GenderWords.without_nouns(()).captions
+    found = [of for name in concept_names() if (of := Concept.load(name).attribute) is not None]
+    words = sorted({word for of in found for words in of.values.values() for word in words})
+    adjectives = [re.escape(word) for word in words if not any(mentions(Text(word), people))]
+    return re.compile(rf"(?:(?:{'|'.join(adjectives)})\s+)+(?P<next>\w+)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=16)

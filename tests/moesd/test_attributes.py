@@ -232,6 +232,9 @@ def test_measured_cells_set_the_draws_of_all_attributes_and_of_each(of_cells):
     np.testing.assert_allclose(moesd.draws(due, (True, True)), np.tile(one, 2) / 2, atol=1e-9)
     np.testing.assert_allclose(moesd.draws(np.full(4, 0.25), (False, True)), one, atol=1e-9)
     np.testing.assert_allclose(moesd.draws(np.full(2, 0.5), (True, False)), [0.5, 0.5])
+    joint = np.array([0.0, 0.25, 0.125, 0.125, 0.25, 0.0, 0.125, 0.125])
+    wanted = [0.0, 0.25, 0.25, 0.0, 0.25, 0.0, 0.25, 0.0]
+    np.testing.assert_allclose(moesd.draws(joint, (True, True)), wanted, atol=1e-9)
 
 
 def test_a_correction_of_several_attributes_is_saved_with_them(both, provenance, tmp_path):

@@ -29,6 +29,11 @@ def token(town):
         ("a software developer at a desk", "software"),
         ("a photo of two pilots", "pilots"),
         ("a photo of a zorblax in a house", "zorblax"),
+        ("a photo of an old zorblax in a house", "zorblax"),
+        ("a photo of a young dark-skinned zorblax", "zorblax"),
+        ("an elderly East Asian software developer", "software"),
+        ("a photo of a child with a ball", "child"),
+        ("a photo of a Latina in a garden", "Latina"),
     ],
 )
 def test_the_token_stands_before_the_subject(token, prompt, before):

@@ -19,12 +19,12 @@ class CounterfactualStates:
 
     ``mean_k |E_k(x) - t_k|^2 / |x - t_k|^2`` with ``t_k = x + e (x_k - x)``: x are the states of
     the neutral prompt with the special token, x_k those of its counterfactual, aligned, E_k the
-    expert, and e the ``emphasis``, or 1 for an attribute of more than two values, whose middle ones
-    would turn into the outer ones. 1: no better than without an expert; 0: each expert is at its
-    target. It trains token and experts on gender-neutral prompts of training occupations, skewed or
-    not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
-    compared, since each step encodes them. With ``all_positions``, all are, and each prompt is
-    encoded once: only the experts are trained. The objective is ours.
+    expert, and e the ``emphasis``, or 1 for attributes of more than two values and for cells, where
+    more did not help (docs/attributes.md). 1: no better than without an expert; 0: each expert is
+    at its target. It trains token and experts on gender-neutral prompts of training occupations,
+    skewed or not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a
+    prompt are compared, since each step encodes them. With ``all_positions``, all are, and each
+    prompt is encoded once: only the experts are trained. The objective is ours.
     """
 
     name = "counterfactual states"
