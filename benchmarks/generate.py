@@ -167,7 +167,7 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
     @torch.inference_mode()
     def passes(n_rows: int) -> None:
         unet, vae = streams.pipeline.unet, streams.pipeline.vae
-        latents = torch.randn(n_rows, *denoising.latent_shape(pipeline), **like)
+        latents = torch.randn(n_rows, *image_model(pipeline).latent_shape, **like)
         rows = torch.cat([latents] * copies)
         shape = len(rows), text.max_position_embeddings, text.hidden_size
         states = torch.randn(*shape, **like)

@@ -98,6 +98,41 @@ def association_measures(table: DataFrame) -> Figure:
     return figure
 
 
+_OF_ENCODERS = {
+    "gap": "gap of male and female prompts",
+    "correlation": "r of bias score with share of women",
+    "r2": "R2 of the images of validation occupations",
+}
+
+
+@table_figure(
+    "encoders",
+    reads=add_source("encoders"),
+    caption="The text encoders of the model, each with its own bias axis. The gap is the "
+    "largest of all layers, at the occupation or the end; R2 is of the shares in the images. 95 % "
+    "intervals over occupations.",
+    alt="One panel a measure: a point with its interval for each text encoder.",
+)
+@styled
+def text_encoders(table: DataFrame) -> Figure:
+    """Draw each measure of each encoder with its interval."""
+    names = [name for name in _OF_ENCODERS if (table["measure"] == name).any()]
+    encoders = table["encoder"].unique().tolist()
+    size = (COLUMN[0], 0.5 + len(names) * (0.5 + 0.22 * len(encoders)))
+    figure = StyledFigure(figsize=size, layout="constrained")
+    for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
+        rows = table[table["measure"] == name].set_index("encoder")
+        height, label = list(map(encoders.index, rows.index)), _OF_ENCODERS[name]
+        axes.hlines(height, rows["low"], rows["high"], color=GREY)
+        axes.scatter(rows["value"], height, color=DARK, s=16, zorder=3)
+        axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
+        axes.set(yticks=range(len(encoders)), yticklabels=encoders, xlabel=label)
+        axes.invert_yaxis()
+    most = rows["value"].abs()
+    set_title(figure, f"Largest {label}: {most.idxmax()}, {number(most.max(), 2)}")
+    return figure
+
+
 @table_figure(
     "erasure",
     reads=add_source("erasure"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from figures.text.layout import aligned
 from probe.run.compare.measurement import LEVEL, ranked
-from probe.stats.notation import interval, number
+from probe.stats.notation import interval, number, percent
 from probe.text.lexicon import SPLIT_NAMES
 
 Found = Mapping[str, Any]
@@ -67,7 +67,8 @@ def methods_table(found: Found) -> str:
         lines.insert(1, "without gendered words:")
     used = "".join(map(marks, methods))
     lines += [f"{mark} {text}" for mark, text in MARKS.items() if mark in used]
-    return "\n".join([*lines, noise_floor_line(found), *conclusions(found)])
+    lines += [noise_floor_line(found), *single_encoders(found), *conclusions(found)]
+    return "\n".join(lines)
 
 
 def noise_floor_line(found: Found) -> str:
@@ -77,6 +78,18 @@ def noise_floor_line(found: Found) -> str:
         f"{number(found['noise_floor']['mad'])}: MAD of a fair model with "
         f"{found['n_images']['per_subject']} such images an occupation"
     )
+
+
+def single_encoders(found: Found) -> list[str]:
+    """Say how much of the correction is left where it acts through one text encoder alone."""
+    fall = {of["name"]: -of["mad"]["value"] for of in found["methods"]}
+    fall = {name: value - fall["base"] for name, value in fall.items()}
+    return [
+        f"{name.removeprefix('moesd-')} alone: {percent(value / fall['moesd'], 0)} of the fall of "
+        "MAD through all text encoders"
+        for name, value in fall.items()
+        if name.startswith("moesd-text_encoder") and fall.get("moesd", 0) > 0
+    ]
 
 
 def conclusions(found: Found) -> list[str]:

@@ -1,13 +1,15 @@
 """The contract of a baseline: what it may learn from, and what it returns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from probe.arrays import Double, Float32
-from probe.images.intervention import Intervention
+from probe.images.intervention import Intervention, Source
 from probe.io.plugins import Registry
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -38,7 +40,7 @@ class Material:
 
     encoder: TextEncoder
     pipeline: Any
-    """The StableDiffusionPipeline; a method that changes its weights must restore them."""
+    """The pipeline of the image model; a method that changes its weights must restore them."""
     lexicon: Lexicon
     """All words, as a user of the method knows them."""
     prompts: PromptSet
@@ -52,6 +54,13 @@ class Material:
     validation: tuple[str, ...]
     """Occupations on which settings are chosen; the training occupations if there are no others."""
     seed: int = 0
+    others: Sequence[TextEncoder] = ()
+    """The other text encoders of the model."""
+
+    @property
+    def on_each_encoder(self) -> list[Material]:
+        """The same, one text encoder at a time."""
+        return [replace(self, encoder=of, others=()) for of in (self.encoder, *self.others)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +81,14 @@ class Method:
     """Number of image-caption pairs that it learned from."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """Settings chosen on validation occupations."""
+
+
+def on_each(material: Material, interventions: Sequence[Intervention]) -> Intervention:
+    """Let one intervention a text encoder act on what it gives the images, in order."""
+    for one, of in zip(interventions, material.on_each_encoder, strict=True):
+        one.source = Source(of.encoder)
+    whole, *whole.others = interventions
+    return whole
 
 
 Builder = Callable[[Material], Method]

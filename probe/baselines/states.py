@@ -1,4 +1,4 @@
-"""Methods on the prompt embedding: LEACE, DebiasVL, FairPCA and steering."""
+"""Methods on the states of all text encoders: LEACE, DebiasVL, FairPCA and steering."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from probe.arrays import Double, Float32
-from probe.baselines.method import BASELINES, Builder, Material, Method
+from probe.baselines.method import BASELINES, Builder, Material, Method, on_each
 from probe.baselines.words import SIDES, Lookup, draw_sides
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition, Intervention
@@ -134,6 +134,8 @@ class OnlyOpen(Intervention):
 
     def __init__(self, method: Intervention, lookup: Lookup) -> None:
         self._method, self._lookup = method, lookup
+        self.source = method.source
+        self.others = [OnlyOpen(other, lookup) for other in method.others]
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Take the method's conditions for open prompts."""
@@ -191,9 +193,10 @@ def leace(material: Material) -> Method:
     4.3. Fitting it on the states of all positions together, and applying it to all but the start of
     text, is our choice.
     """
-    eraser = LeaceEraser().fit(*explicit_states(material))
-    n_weights = int(eraser.probes_.size + eraser.moves_.size + eraser.center_.size)
-    return Method(EditedStates(eraser.transform), words="training", n_trainable=n_weights)
+    erasers = [LeaceEraser().fit(*explicit_states(of)) for of in material.on_each_encoder]
+    n_weights = sum(int(of.probes_.size + of.moves_.size + of.center_.size) for of in erasers)
+    whole = on_each(material, [EditedStates(of.transform) for of in erasers])
+    return Method(whole, words="training", n_trainable=n_weights)
 
 
 leace_lookup = BASELINES.add("leace-lookup", behind_lookup(leace))
@@ -208,12 +211,11 @@ def debias_vl(material: Material) -> Method:
     lambda = 500, applied to all positions of every prompt. The pairs are the lexicon's.
     """
     male, female = material.prompts.pairs()
-    z = material.encoder.embed(material.prompts.prompts)
-    projection = CalibratedProjection(strength=500.0).fit(z[male], z[female])
-    n_weights = int(projection.basis_.size + projection.shrinkage_.size)
-    return Method(
-        EditedStates(projection.transform, first=0), words="training", n_trainable=n_weights
-    )
+    vectors = [of.encoder.embed(of.prompts.prompts) for of in material.on_each_encoder]
+    found = [CalibratedProjection(strength=500.0).fit(z[male], z[female]) for z in vectors]
+    n_weights = sum(int(of.basis_.size + of.shrinkage_.size) for of in found)
+    whole = on_each(material, [EditedStates(of.transform, first=0) for of in found])
+    return Method(whole, words="training", n_trainable=n_weights)
 
 
 @BASELINES.register("steering")
@@ -228,13 +230,11 @@ def steering(material: Material) -> Method:
     added, the value being drawn with equal probability. There it is learned in the denoiser's
     bottleneck; the mean difference of the prompt's states is our choice.
     """
-    means = []
-    for rows in reversed(material.prompts.pairs()):  # female, male
-        prompts = [material.prompts.prompts[row] for row in rows]
-        states, ids = material.encoder.states(prompts), material.encoder.tokenize(prompts)
-        means.append(material.encoder.pool(states, ids).mean(dim=0))
-    direction = means[0] - means[1]
-    methods = {strength: Steering(direction, strength=strength) for strength in STRENGTHS}
+    directions = [_mean_difference(of) for of in material.on_each_encoder]
+    methods = {
+        strength: on_each(material, [Steering(of, strength=strength) for of in directions])
+        for strength in STRENGTHS
+    }
     trials = {
         strength: material.try_out(method, material.validation)
         for strength, method in methods.items()
@@ -245,9 +245,19 @@ def steering(material: Material) -> Method:
     return Method(
         methods[best],
         words="training",
-        n_trainable=direction.numel(),
+        n_trainable=sum(of.numel() for of in directions),
         chosen={"strength": best},
     )
+
+
+def _mean_difference(material: Material) -> torch.Tensor:
+    """Mean pooled state of the female prompts minus that of the male ones, (n_features,)."""
+    means = []
+    for rows in reversed(material.prompts.pairs()):  # female, male
+        prompts = [material.prompts.prompts[row] for row in rows]
+        states, ids = material.encoder.states(prompts), material.encoder.tokenize(prompts)
+        means.append(material.encoder.pool(states, ids).mean(dim=0))
+    return means[0] - means[1]
 
 
 steering_lookup = BASELINES.add("steering-lookup", behind_lookup(steering))
@@ -262,6 +272,7 @@ def fair_pca(material: Material) -> Method:
     that part from samples; here it is a group's mean. We fit on the states of all positions, and
     keep the share of dimensions of its published setting (600 of 768).
     """
-    pca = FairPCA().fit(*explicit_states(material))
-    n_weights = int(pca.basis_.size + pca.center_.size + pca.removed_means_.size)
-    return Method(FairImagen(pca), words="training", n_trainable=n_weights)
+    found = [FairPCA().fit(*explicit_states(of)) for of in material.on_each_encoder]
+    n_weights = sum(int(of.basis_.size + of.center_.size + of.removed_means_.size) for of in found)
+    whole = on_each(material, [FairImagen(of) for of in found])
+    return Method(whole, words="training", n_trainable=n_weights)

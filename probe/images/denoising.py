@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from probe.arrays import Float32
 from probe.images.guidance_cache import LEAST_ROWS
 from probe.images.intervention import Condition, Intervention
-from probe.images.memory import BatchLimit, free_bytes, is_memory_error, peak_bytes
+from probe.images.memory import BatchLimit, free_bytes, peak_bytes
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
 
@@ -157,14 +157,9 @@ def decoded_together(n_images: int, device: torch.device) -> list[slice]:
     return _parts(n_images, n_images // LEAST_ROWS, device)
 
 
-def latent_shape(pipeline: Any) -> tuple[int, int, int]:
-    """Return channels, height and width of one image's latents."""
-    return image_model(pipeline).latent_shape
-
-
 def fitting_batch(pipeline: Any) -> int:
     """Return the number of images that fit in a few GB of memory."""
-    _, height, width = latent_shape(pipeline)
+    _, height, width = image_model(pipeline).latent_shape
     return max(1, min(_MOST, _LATENTS_IN_A_BATCH // (height * width)))
 
 
@@ -178,18 +173,13 @@ def largest_batch(pipeline: Any, guidance_scale: float) -> int:
 
     def make_one() -> None:
         said, empty = (model.conditions([of]).to(model.device) for of in ("a photo", ""))
-        against = empty if model.is_guided(guidance_scale) else None
-        found = model.denoise(said, against, [0], guidance_scale=guidance_scale, n_steps=2)
-        model.decode(found)
+        given = said, empty if model.is_guided(guidance_scale) else None
+        model.decode(model.denoise(*given, [0], guidance_scale=guidance_scale, n_steps=2))
 
-    try:
-        if (needed := peak_bytes(make_one, model.device)) is None:
-            return fitting_batch(pipeline)
-    except RuntimeError as error:
-        if not is_memory_error(error):
-            raise
-        return 1  # generating says what to choose
-    return max(1, min(_MOST, int(_FREE * free_bytes(model.device) / max(1, needed))))
+    [needed] = BatchLimit("make").run(lambda _: peak_bytes(make_one, model.device), 1)
+    if needed is None:
+        return fitting_batch(pipeline)
+    return max(1, min(_MOST, int(_FREE * free_bytes(model.device) / needed)))
 
 
 def _parts(n: int, n_parts: int, device: torch.device) -> list[slice]:

@@ -32,18 +32,19 @@ class Corrector(Protocol):
         """Map states of shape (n_prompts, n_tokens, n_features) to corrected ones."""
 
 
-class Source(Protocol):
-    """The text encoder whose states a method edits, and prompts with the method's tokens."""
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The text encoder whose states a method edits; a method may insert tokens of its own."""
 
-    @property
-    def encoder(self) -> TextEncoder:
-        """The text encoder."""
+    encoder: TextEncoder
 
     def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
         """Tokenize prompts, (n_prompts, max_tokens), with the tokens that the method inserts."""
+        return self.encoder.tokenize(prompts)
 
     def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Compute the pooled output from states; see `TextEncoder.project`."""
+        return self.encoder.project(states, input_ids)
 
 
 class Intervention:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe.errors import ModelError
 from probe.images.models.lookup import family_of
 from probe.images.models.model import FAMILIES, ImageModel
 from probe.images.models.stable_diffusion import StableDiffusion
 from probe.text.checkpoints import read_config, read_index, refuse_pickle, resolve_model
+
+if TYPE_CHECKING:
+    from probe.text.encoder import TextEncoder
 
 SETTINGS = "generation.json"
 """Optional file in a model's folder: ``{"guidance_scale": 2.0, "num_inference_steps": 12}``."""
@@ -34,6 +38,7 @@ def load_pipeline(
     dtype: str = "float32",
     offload: str = "none",
     is_compiled: bool = False,
+    encoders: Iterable[TextEncoder] = (),
 ) -> Any:
     """Open the pipeline of an image model, or what a plugin opens for it.
 
@@ -49,6 +54,8 @@ def load_pipeline(
         `probe.images.weights`.
     is_compiled : bool
         Whether `torch.compile` compiles the denoiser when it is first called.
+    encoders : iterable of TextEncoder
+        Those that are open: their weights are used, not read again, if precision and device agree.
 
     Raises
     ------
@@ -68,7 +75,10 @@ def load_pipeline(
     from probe.text.loading import find_device, opening
 
     where, denoiser = find_device(device), "" if family is None else family.denoiser
-    parts = [part for part in read_index(folder) if (folder / part).is_dir()]
+    is_whole = dtype == "float32" or (dtype == "auto" and where.type == "cpu")
+    is_shared = is_whole and offload == "none"
+    shared = {of.slot: of.model for of in encoders if is_shared and of.device == where}
+    parts = [part for part in read_index(folder) if (folder / part).is_dir() and part not in shared]
     weights = choose_weights(folder, parts, denoiser, device=where, dtype=dtype, offload=offload)
     entries = read_config(folder / INDEX)
     absent = {part: None for part, entry in entries.items() if entry == [None, None]}
@@ -84,6 +94,7 @@ def load_pipeline(
                 dtype=weights.dtype,  # of every part, whatever it is stored in
                 variant=weights.variant,
                 **absent,
+                **shared,
             )
     finally:
         if shows_bars:
@@ -138,13 +149,9 @@ def check_family(folder: Path, what: str, instead: str) -> None:
 
 def check_unet(folder: Path, what: str, instead: str) -> None:
     """Refuse a model whose U-Net is not conditioned by the states of one text encoder alone."""
-    name = declared_name(folder / INDEX, "_class_name")
-    family = family_of(name)
+    family = family_of(name := declared_name(folder / INDEX, "_class_name"))
     if not (issubclass(family, StableDiffusion) if family else name in FAMILIES):
-        raise ModelError(
-            f"{what} needs Stable Diffusion v1.x or v2.x; {folder} is "
-            f"{f'a {name}' if name else 'no pipeline'}: {instead}"
-        )
+        raise ModelError(f"{what} needs Stable Diffusion 1 or 2; {folder} is a {name}: {instead}")
 
 
 def declared_name(path: Path, key: str) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from probe.arrays import Double, Float32
+from probe.images.intervention import Source
 from probe.moesd.draws import MeasuredExperts
 from probe.moesd.experts import DIRECTIONS, Experts, expert_names
 from probe.moesd.gate import CLASSES, Decision, Gate
@@ -24,10 +25,9 @@ _BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class EncoderExperts:
+class EncoderExperts(Source):
     """Special token and experts of one text encoder."""
 
-    encoder: TextEncoder
     token: SpecialToken
     experts: Experts
     """Experts on the text states; the identity if only the U-Net has experts."""
@@ -35,10 +35,6 @@ class EncoderExperts:
     def input_ids(self, prompts: Sequence[str]) -> torch.Tensor:
         """Tokenize prompts with a placeholder for the special token, (n_prompts, max_tokens)."""
         return self.token.input_ids(self.encoder, prompts)[0]
-
-    def project(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Compute the pooled output from states, as `TextEncoder.project` does."""
-        return self.encoder.project(states, input_ids)
 
     @torch.no_grad()
     def encode_weighted(
@@ -95,6 +91,11 @@ class Correction(EncoderExperts):
     def parts(self) -> tuple[EncoderExperts, ...]:
         """Tokens and experts of all corrected text encoders, those of the gate's first."""
         return (self, *self.others)
+
+    @property
+    def encoders(self) -> tuple[TextEncoder, ...]:
+        """The corrected text encoders."""
+        return tuple(part.encoder for part in self.parts)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:

@@ -14,7 +14,7 @@ from PIL import ImageOps
 
 from probe.arrays import Float32
 from probe.errors import DataError
-from probe.images.denoising import latent_shape
+from probe.images.models.lookup import image_model
 from probe.images.plan import METADATA, read_metadata
 from probe.images.reading import open_image
 from probe.io.files import inside
@@ -112,7 +112,7 @@ class Examples:
 
     def batches(self, pipeline: Any) -> Iterator[Float32]:
         """Read the images part by part, in the size of a pipeline; see `pixels`."""
-        _, height, width = latent_shape(pipeline)
+        _, height, width = image_model(pipeline).latent_shape
         size = width * pipeline.vae_scale_factor, height * pipeline.vae_scale_factor
         for start in range(0, len(self), _BATCH):
             yield self.pixels(slice(start, start + _BATCH), size=size)

@@ -122,12 +122,10 @@ class Run:
         return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
 
     def load_other_encoders(self) -> list[TextEncoder]:
-        """Open the model's other text encoders, if the settings say that all are corrected."""
+        """Open the model's text encoders but that of the run."""
         from probe.text.checkpoints import choose_encoder, text_encoders
         from probe.text.encoder import TextEncoder
 
-        if self.config.train.encoders != "all":
-            return []
         own = choose_encoder(self.model_folder, self.config.embed.encoder or None)
         return [
             TextEncoder.load(self.config.model, encoder=slot, device=self.device)
@@ -135,30 +133,33 @@ class Run:
             if slot != own
         ]
 
-    def load_pipeline(self, *, dtype: str = "", is_plain: bool = False) -> Any:
+    def load_pipeline(
+        self, *, dtype: str = "", is_plain: bool = False, encoders: Iterable[TextEncoder] = ()
+    ) -> Any:
         """Open the image model as the settings of ``generate`` say, but for a ``dtype``.
 
         ``is_plain`` is in single precision and on the device, for what trains or edits weights or
-        compares predictions. See `probe.images.models.lookup.image_model`.
+        compares predictions; ``encoders`` are those that are open. See `probe.images.pipelines`.
         """
         from probe.images.pipelines import load_pipeline
 
         config, model = self.config.generate, self.config.model
         if is_plain:
-            return load_pipeline(model, device=self.device)
+            return load_pipeline(model, device=self.device, encoders=encoders)
         return load_pipeline(
             model,
             device=self.device,
             dtype=dtype or config.dtype,
             offload=config.offload,
             is_compiled=config.compile,
+            encoders=encoders,
         )
 
-    def load_correction(self, encoder: TextEncoder | None = None) -> MoESD:
-        """Open the trained correction, with its text encoder if that is open already."""
+    def load_correction(self) -> MoESD:
+        """Open the trained correction."""
         from probe.moesd.model import MoESD
 
-        return MoESD.load(self.folder / MOESD, encoder or self.load_encoder())
+        return MoESD.load(self.folder / MOESD, self.load_encoder())
 
     def provenance(self, kind: str, made_from: str, *, seed: int | None = None) -> Provenance:
         """Say what a file of this run is."""

@@ -80,8 +80,8 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
     They go to ``folder`` of the run; those that the run has already are copied, and equal images
     are labelled once. One row a side and image: the plan's columns, ``key``, ``side`` and labels.
     """
-    classifier, pipeline = evaluators.load_classifier(run), run.load_pipeline()
-    moesd = run.load_correction()
+    classifier, moesd = evaluators.load_classifier(run), run.load_correction()
+    pipeline = run.load_pipeline(encoders=moesd.encoders)
     earlier = [run.folder / "images" / side for side in SIDES]
     earlier = [path for path in earlier if (path / METADATA).is_file()]
     sides = []

@@ -34,7 +34,7 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
         routed = replace(moesd, router=router_of(run, moesd.router))  # measured guidance too
         found = base_shares(
             routed,
-            run.load_pipeline(is_plain=True),
+            run.load_pipeline(is_plain=True, encoders=moesd.encoders),
             [prompt],
             guidance_scale=scale,
             are_people=explained["expert"] != "base",

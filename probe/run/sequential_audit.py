@@ -105,10 +105,10 @@ def audit_until_settled(
 
 def _look_at(run: Run, side: str) -> Callable[[pd.DataFrame, str], pd.DataFrame]:
     """Return a function that makes the images of a round, unless a folder has them, and labels."""
-    classifier, pipeline = evaluators.load_classifier(run), run.load_pipeline()
-    method, known = None, dict[str, Any]()
-    if side != "base":
-        method = intervention(run, run.load_correction(), pipeline)
+    classifier, known = evaluators.load_classifier(run), dict[str, Any]()
+    moesd = None if side == "base" else run.load_correction()
+    pipeline = run.load_pipeline(encoders=() if moesd is None else moesd.encoders)
+    method = None if moesd is None else intervention(run, moesd, pipeline)
 
     def look(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         folder = run.folder / "audit" / side / name

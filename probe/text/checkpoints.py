@@ -163,7 +163,7 @@ def refuse_pickle(folder: Path) -> None:
 
 def _from_hub(model: str) -> Path:
     from huggingface_hub import constants, is_offline_mode, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     cache = constants.HF_HUB_CACHE
     try:
@@ -187,6 +187,11 @@ def _from_hub(model: str) -> Path:
                 ignore_patterns=list(_LEFT),
             )
         )
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{found} and it is gated: accept its terms on https://huggingface.co/{model}, log in "
+            f"with `hf auth login`, and {advice}"
+        ) from error
     except (OSError, HfHubHTTPError) as error:
         raise ModelError(
             f"{found} and it cannot be fetched ({one_line(error)[:200]}); check the id and the "

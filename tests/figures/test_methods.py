@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from figures.methods import KINDS, PANELS, kind_of, method_panels
+from figures.text.methods import single_encoders
 from probe.io.artifacts import read_table
 from probe.run.compare.methods import all_methods
 
@@ -29,6 +30,16 @@ def test_each_panel_holds_every_method_in_its_row_and_hollow_ones_last(methods):
 def test_the_noise_floor_is_drawn(methods):
     axes = method_panels(methods).axes[0]
     assert any(list(line.get_xdata()) == pytest.approx([0.06, 0.06]) for line in axes.lines)
+
+
+def test_what_one_text_encoder_reaches_of_all_is_said():
+    mad = {"base": 0.4, "moesd": 0.1, "moesd-text_encoder": 0.34, "moesd-text_encoder_2": 0.16}
+    methods = [{"name": name, "mad": {"value": value}} for name, value in mad.items()]
+    assert single_encoders({"methods": methods}) == [
+        "text_encoder alone: 20\xa0% of the fall of MAD through all text encoders",
+        "text_encoder_2 alone: 80\xa0% of the fall of MAD through all text encoders",
+    ]
+    assert not single_encoders({"methods": methods[:1]})
 
 
 def test_every_method_is_of_a_kind():

@@ -17,7 +17,9 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.profiler import profile
 
-from probe.errors import ModelError
+from probe.baselines import BASELINES
+from probe.baselines.method import Material, Trial
+from probe.errors import ModelError, OptionError
 from probe.images.costs import plan_images
 from probe.images.generation import GenerationPlan, generate
 from probe.images.intervention import corrected as apply
@@ -28,6 +30,8 @@ from probe.images.models.schedule import FlowSchedule
 from probe.images.pipelines import generation_settings, load_pipeline
 from probe.images.plan import COLUMNS, read_metadata
 from probe.images.shapes import Shapes
+from probe.io.artifacts import write_table
+from probe.latent.erasure import bias_score
 from probe.moesd.base_shares import base_shares
 from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
@@ -38,8 +42,18 @@ from probe.moesd.router import Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 from probe.run import Experiment
+from probe.run.compare.material import Bench
+from probe.run.compare.methods import all_methods
+from probe.run.compare.stage import CompareMethods
+from probe.run.config import Config
+from probe.run.files import SHARES, SUBJECTS
+from probe.run.folder import Run
+from probe.run.stages.fit import fit_axis, subject_scores
+from probe.run.studies.encoders import Encoders
 from probe.text.checkpoints import text_encoders
 from probe.text.encoder import TextEncoder
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
 
 WIDTH = 32
 SEEDS = [3, 2**32 - 1]
@@ -376,6 +390,19 @@ def test_a_family_runs_from_its_prompts_to_a_report(
         changed = sum(place.read(before).numel() for place in places)
         assert int(kept.sum()) >= kept.numel() - changed
         assert all(not torch.equal(of.read(before), of.read(after)) for of in places)
+    if is_all:  # a row of `compare methods` for each encoder alone
+        bench = Bench(Run(run, Config.read(run)), 2)
+        for of in slots:
+            one = all_methods()[f"moesd-{of}"].build(bench).intervention
+            alone, place = apply(model, one, conditions, before), model.place(of)
+            kept = before.with_rows([0], alone)
+            if place.states:
+                assert torch.equal(place.read(alone), place.read(after))
+                kept = place.write(kept, place.read(before))
+            if place.pooled:
+                kept.tensors[POOLED][:, place.pooled] = before.tensors[POOLED][:, place.pooled]
+            assert all(torch.equal(it, before.tensors[name]) for name, it in kept.tensors.items())
+            assert getattr(bench.pipeline, of) in [it.model for it in bench.correction.encoders]
     # A pipeline with the correction attached makes the same image.
     [image] = attached(MoESD.load(run / "moesd"), model, row)
     file = Image.open(run / "images" / "moesd" / row["file_name"])
@@ -664,6 +691,77 @@ def test_a_model_that_is_only_called_is_audited_and_not_corrected(
     Experiment.open(run).set("evaluate", classifier=str(model_folder / "classifier"))
     command = ["audit", run, "--sequential", 0.4, 0.6, "--side", "base", "--max-images", 2]
     assert "nurse" in done(*command, "--json")
+
+
+@pytest.mark.slow
+def test_the_encoder_whose_bias_score_predicts_the_images_is_named(folder_of, tmp_path):
+    def start(name):
+        Experiment.create(tmp_path / name, model=str(folder_of(name))).set("study", n_bootstrap=50)
+        return Run(tmp_path / name, Config.read(tmp_path / name))
+
+    run, study = start("sdxl"), Encoders()
+    _, found = study.compute(run)
+    assert found.data["best"] is None
+    assert "not known without labelled images" in found.summary()
+    # Images whose shares follow the bias scores of the second encoder.
+    z = TextEncoder.load(folder_of("sdxl"), encoder="text_encoder_2").embed(run.prompts.prompts)
+    subjects = subject_scores(run.prompts.table.assign(bias_score=bias_score(z, *fit_axis(run, z))))
+    made, scores = run.provenance("subjects", "planted"), subjects["bias_score"]
+    write_table(run.folder / SUBJECTS, subjects.assign(bias_score=0.0), made)
+    seen = {"side": "base", "attribute": "gender", "value": "woman", "n": 100, "low": 0, "high": 1}
+    shares = subjects[["subject", "split"]].assign(
+        **seen, share=(1 / (1 + np.exp(6 * scores / scores.abs().max()))).round(2)
+    )
+    write_table(run.folder / SHARES, shares, run.provenance("shares", "planted"))
+    tables, found = study.compute(run)
+    assert found.data["best"] == "text_encoder_2"
+    assert "`--encoder text_encoder_2`" in found.summary()
+    values = tables["encoders"].set_index(["encoder", "measure"])["value"]
+    assert values["text_encoder_2", "r2"] > max(0.8, values["text_encoder", "r2"])
+    assert study.unmet(run) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sdxl", "sd3", "flux-dev"])
+@torch.no_grad()
+def test_methods_on_states_edit_what_every_text_encoder_gives(folder_of, small_lexicon, name):
+    slots = text_encoders(folder_of(name))
+    encoder, *others = (TextEncoder.load(folder_of(name), encoder=slot) for slot in slots)
+    pipeline = load_pipeline(folder_of(name), encoders=[encoder, *others])
+    assert all(getattr(pipeline, of.slot) is of.model for of in (encoder, *others))
+    lexicon = Lexicon.load(small_lexicon)
+    prompts = PromptSet.build(lexicon)
+    material = Material(
+        encoder=encoder,
+        others=others,
+        pipeline=pipeline,
+        lexicon=lexicon,
+        prompts=prompts.take(prompts.is_training),
+        examples=list,
+        try_out=lambda method, subjects: Trial(tuple(subjects), np.full(len(subjects), 0.5), 1.0),
+        validation=("cook",),
+    )
+    model, prompt = image_model(pipeline), "a photo of a nurse"
+    before = model.conditions([prompt])
+    for method in ("leace", "debias-vl", "steering", "fair-pca", "leace-lookup"):
+        edit = BASELINES[method](material).intervention
+        after = apply(model, edit, edit.conditions([prompt], [3]), before)
+        for place in map(model.place, slots):
+            if place.states:
+                assert not torch.equal(place.read(after), place.read(before)), method
+            if place.pooled:
+                one, other = (of.tensors[POOLED][:, place.pooled] for of in (after, before))
+                assert not torch.equal(one, other), method
+
+
+def test_methods_that_a_family_does_not_have_are_refused_before_any_work(folder_of, tmp_path):
+    Experiment.create(tmp_path, model=str(folder_of("sdxl")))
+    run = Run(tmp_path, Config.read(tmp_path))
+    for name in ("uce", "lora", "fair-diffusion", "reweighting"):
+        with pytest.raises(ModelError, match=f"{name} needs Stable Diffusion 1 or 2; .* leace"):
+            CompareMethods([name]).make(run)
+    with pytest.raises(OptionError, match="--encoders all` makes one"):
+        CompareMethods(["moesd-text_encoder_2"]).make(run)
 
 
 def test_all_text_encoders_of_a_model_with_one_are_refused(folder_of, small_lexicon, tmp_path):

@@ -66,7 +66,8 @@ def test_the_batch_is_what_fits_in_the_free_memory(pipeline, monkeypatch, free, 
     monkeypatch.setattr(denoising, "free_bytes", lambda device: free)
     assert denoising.largest_batch(pipeline, 3.0) == n
     monkeypatch.setattr(ImageModel, "decode", out_of_memory(None, fits=lambda *_: False))
-    assert denoising.largest_batch(pipeline, 3.0) == 1
+    with pytest.raises(MemoryLimitError, match="to make one image; choose --dtype bfloat16"):
+        denoising.largest_batch(pipeline, 3.0)
 
 
 def test_an_image_that_cannot_be_decoded_at_once_is_decoded_in_tiles(pipeline_folder, tmp_path):

@@ -70,7 +70,8 @@ def test_every_study_leaves_its_files_and_says_what_it_found(studied):
     assert [outcome.stage for outcome in outcomes] == [study.name for study in studies()]
     assert not any(outcome.was_made for outcome in outcomes)
     skipped = {outcome.stage: outcome.why for outcome in outcomes if not outcome.result.summary()}
-    assert skipped.keys() == {"prediction", "intersections", "stated"}
+    assert skipped.keys() == {"encoders", "prediction", "intersections", "stated"}
+    assert skipped["encoders"] == "its model has one text encoder"
     assert "needed 6 and 3" in skipped["prediction"]
     assert "knows no attribute of people beside gender" in skipped["intersections"]
     assert "knows no attribute that prompts can state" in skipped["stated"]

@@ -90,6 +90,21 @@ def test_a_hub_id_that_is_absent_offline_or_there_in_part_says_so(pipeline_folde
     assert f"holds model {HUB_ID} without unet" in refusal(resolve_model, HUB_ID)
 
 
+def test_a_gated_hub_id_says_how_access_is_got(hub_cache, monkeypatch):
+    class Gated(huggingface_hub.errors.GatedRepoError):
+        def __init__(self):
+            Exception.__init__(self, "403 Client Error.")
+
+    def gated(*args, local_files_only=False, **kwargs):
+        raise huggingface_hub.errors.LocalEntryNotFoundError("") if local_files_only else Gated
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", gated)
+    monkeypatch.setattr(huggingface_hub, "is_offline_mode", lambda: False)
+    message = refusal(resolve_model, HUB_ID)
+    assert f"accept its terms on https://huggingface.co/{HUB_ID}" in message
+    assert "`hf auth login`" in message
+
+
 # Revision
 
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from probe.errors import DataError
+from probe.latent.tracing.heads import attribute_heads
+from probe.stats.resampling import Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
 from probe.text.lexicon import Lexicon
@@ -37,6 +39,23 @@ def test_residuals_are_the_hidden_states_of_transformers(tinytown, explicit):
         rows = torch.arange(len(ids))
         np.testing.assert_allclose(states[:, 0], expected[:, 0], atol=1e-5)
         np.testing.assert_allclose(states[:, 1], expected[rows, end], atol=1e-5)
+
+
+def test_layers_after_the_one_that_reaches_the_images_are_left_out(tinytown, explicit):
+    pairs = PromptSet.build(Lexicon.load()).select(
+        group=["male", "female"], subject=["nurse", "CEO", "mechanic"]
+    )
+    read = Conditioning(layer=-2, final_norm=False)  # as in Stable Diffusion XL and 3
+    penultimate = TextEncoder.load("tinytown", conditioning=read)
+    kept, whole = (record(of, explicit, positions=["end"]) for of in (penultimate, tinytown))
+    assert kept.layers["residual"] == (0, 1, 2, 3)
+    for site, layers in kept.layers.items():
+        for layer in layers:
+            same = (of.at(site, layer, "end") for of in (kept, whole))
+            np.testing.assert_array_equal(*same)
+    heads = attribute_heads(penultimate, pairs, resampling=Resampling(20))
+    assert heads["layer"].max() == 3
+    assert set(heads["measure"]) == {"patching"}  # the states are no sum through a last norm
 
 
 def test_the_embedding_of_the_person_is_that_of_the_word(tinytown, explicit):

@@ -78,7 +78,8 @@ def attribute_heads(
     Elhage et al., *A Mathematical Framework for Transformer Circuits* (2021), for direct paths;
     Vig et al., NeurIPS 2020, for effects of heads.
     """
-    architecture, counterfactuals = find_architecture(encoder.model), align(encoder, prompts)
+    architecture = find_architecture(encoder.model, encoder.conditioning)
+    counterfactuals = align(encoder, prompts)
     if kinds is None:
         kinds = KINDS if isinstance(architecture.final_norm, nn.LayerNorm) else ("patching",)
     if unknown := [kind for kind in kinds if kind not in KINDS]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from probe.images.intervention import Intervention
     from probe.images.models.conditions import Conditions
     from probe.images.quality.clip_score import ClipScorer
+    from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
 
 FOLDER = "comparison"
@@ -54,12 +55,22 @@ class Bench:
     @cached_property
     def pipeline(self) -> Any:
         """The image model."""
-        return self.run.load_pipeline(is_plain=True)
+        return self.run.load_pipeline(is_plain=True, encoders=[self.encoder, *self.others])
 
     @cached_property
     def encoder(self) -> TextEncoder:
-        """The text encoder."""
-        return self.run.load_encoder()
+        """The text encoder of the run."""
+        return self.correction.encoder
+
+    @cached_property
+    def others(self) -> list[TextEncoder]:
+        """The other text encoders of the model."""
+        return [*self.correction.encoders[1:]] or self.run.load_other_encoders()
+
+    @cached_property
+    def correction(self) -> MoESD:
+        """The run's own correction."""
+        return self.run.load_correction()
 
     @cached_property
     def classifier(self) -> evaluators.Classifier:
@@ -103,13 +114,12 @@ class Bench:
     def material(self, name: str) -> Material:
         """What a method may learn from; its trial images are in its own folder."""
         from probe.baselines.method import Material
-        from probe.images.pipelines import check_unet
 
         refuse_other_languages(self.run.lexicon, f"the method {name}")
-        check_unet(self.run.model_folder, f"the method {name}", "compare with `--only moesd`")
         prompts = training_prompts(self.run)
         return Material(
             encoder=self.encoder,
+            others=self.others,
             pipeline=self.pipeline,
             lexicon=self.run.lexicon,
             prompts=prompts.take(prompts.is_training),

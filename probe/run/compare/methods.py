@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from probe.errors import OptionError
 from probe.images.intervention import Intervention
 from probe.moesd.router import PREDICTED
 from probe.run.files import correction_files
 from probe.run.folder import Run
 from probe.run.routing import OWN
+from probe.text.checkpoints import text_encoders
 
 if TYPE_CHECKING:
     from probe.baselines.method import Method
@@ -22,6 +25,9 @@ BASE = "base"
 ORACLE = "explicit-mixing"
 """It knows which prompts are neutral and states the gender in them: no method, but a bound."""
 RECOMMENDED, PAPER = "moesd-recommended", "moesd-paper"
+_SLOTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+_ON_UNET = ("uce", "lora", "fair-diffusion", "reweighting")
+"""Methods that change a U-Net which the states of one text encoder condition."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Entry:
     """What of the run it is made from, besides what all methods share."""
     is_trained: bool = True
     """Whether building it is training it; otherwise it was trained before, and not timed."""
+    through: str = ""
+    """The text encoder of several through which alone it acts; then it is made only if named."""
 
 
 def _base(bench: Bench) -> Method:
@@ -63,8 +71,9 @@ def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
 
         run = changed(bench.run)
         everyone = run.config.train.corrects_everyone
-        gate = replace(bench.run.load_correction(bench.encoder).gate, corrects_everyone=everyone)
-        moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
+        gate = replace(bench.correction.gate, corrects_everyone=everyone)
+        open_models = {"encoder": bench.encoder, "others": bench.others, "pipeline": bench.pipeline}
+        moesd = train_correction(run, **open_models, gate=gate)
         return _routed(bench, run, moesd)
 
     def made_from(run: Run) -> str:
@@ -84,8 +93,8 @@ def _reweighting(bench: Bench) -> Method:
     from probe.run.routing import gender_words
 
     target = np.array([0.5, 0.5])
-    moesd, words = bench.run.load_correction(bench.encoder), gender_words(bench.run.lexicon)
-    return Method(Reweighting(moesd, words, target), words="images")
+    words = gender_words(bench.run.lexicon)
+    return Method(Reweighting(bench.correction, words, target), words="images")
 
 
 def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
@@ -109,6 +118,19 @@ def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
     )
 
 
+def _alone(slot: str) -> Entry:
+    """The run's correction through one text encoder of several."""
+
+    def build(bench: Bench) -> Method:
+        method = _routed(bench, bench.run, bench.correction)
+        parts = (method.intervention, *method.intervention.others)
+        [chosen] = (copy(of) for of in parts if of.source and of.source.encoder.slot == slot)
+        chosen.others = ()
+        return replace(method, intervention=chosen)
+
+    return Entry(build, lambda run: f"{_files(run)} {slot}", is_trained=False, through=slot)
+
+
 def _examples(run: Run) -> str:
     from probe.run.images import examples_made_from
 
@@ -125,7 +147,7 @@ def _files(run: Run) -> str:
 _OURS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
     "moesd": Entry(
-        lambda bench: _routed(bench, bench.run, bench.run.load_correction(bench.encoder)),
+        lambda bench: _routed(bench, bench.run, bench.correction),
         _files,
         is_trained=False,
     ),
@@ -135,6 +157,7 @@ _OURS: Mapping[str, Entry] = {
     "moesd-paper-teacher": _variant("paper", objective="diffusion"),
     "moesd-calibrated": _variant("recommended", routing="calibrated"),
     "reweighting": Entry(_reweighting, _files),
+    **{f"moesd-{slot}": _alone(slot) for slot in _SLOTS},
 }
 
 
@@ -144,8 +167,24 @@ def all_methods() -> dict[str, Entry]:
     ``moesd`` is the run's own correction; ``moesd-recommended`` and ``moesd-paper`` are those of
     the recipes. ``-noise`` is the recommended one with the loss of the paper's, and
     ``-paper-teacher`` the paper's with the teacher's loss; ``-calibrated``: the recommended one
-    with that routing.
+    with that routing. ``moesd-text_encoder`` and the like are the run's own through one text
+    encoder alone, of a run that corrects all.
     """
     from probe.baselines import BASELINES
 
     return {**_OURS, **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES}}
+
+
+def check_method(name: str, run: Run) -> None:
+    """Refuse a method that a run's model or correction does not have."""
+    from probe.images.pipelines import check_unet
+
+    if name in _ON_UNET:
+        instead = "give `--only` moesd, explicit-mixing, leace, steering, fair-pca or debias-vl"
+        check_unet(run.model_folder, f"the method {name}", instead)
+    slot = all_methods()[name].through
+    if slot and (run.config.train.encoders != "all" or slot not in text_encoders(run.model_folder)):
+        raise OptionError(
+            f"{name} needs a correction of several text encoders, {slot} among them; "
+            f"`moesd-probe train {run.folder} --encoders all` makes one"
+        )

@@ -14,7 +14,7 @@ from probe.io.artifacts import hash_parts, read_json, write_json, write_table
 from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import MethodEvaluator
-from probe.run.compare.methods import BASE, all_methods
+from probe.run.compare.methods import BASE, all_methods, check_method
 from probe.run.compare.rows import make_row, read_row, row_made_from, stale_row
 from probe.run.evaluation import evaluators
 from probe.run.files import COMPARISON as TABLE
@@ -45,7 +45,8 @@ class CompareMethods(StudyStage):
             raise OptionError(f"no method is called {unknown[0]!r}; choose from {', '.join(known)}")
         if n_images is not None and n_images < 2:
             raise OptionError(f"n_images is {n_images}; needed at least 2")
-        self.names = [name for name in known if not names or name in names or name == BASE]
+        wanted = names or [name for name, entry in known.items() if not entry.through]
+        self.names = [name for name in known if name in wanted or name == BASE]
         self._n_images, self._on_line = n_images, on_line
 
     @classmethod
@@ -72,6 +73,8 @@ class CompareMethods(StudyStage):
     def make(self, run: Run) -> None:
         """Make what is not up to date, one method after the other, and measure."""
         bench = self._bench(run)
+        for name in self.names:
+            check_method(name, run)
         for name in (BASE, REFERENCE, *self.names):
             if stale_row(bench, name) is not None:
                 make_row(bench, name)

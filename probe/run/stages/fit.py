@@ -70,8 +70,7 @@ class Fit(Stage):
         """Write the direction, its figures, the subjects, and the map if it is not up to date."""
         import numpy as np
 
-        from probe.latent.directions.estimators import ESTIMATORS
-        from probe.latent.erasure import CalibratedProjection, bias_score
+        from probe.latent.erasure import bias_score
         from probe.run.user_prompts import place_user_prompts
         from probe.stats.correlation import share_correlation
         from probe.stats.mean import mean_interval
@@ -79,12 +78,7 @@ class Fit(Stage):
         config, made_from = run.config.fit, direction_made_from(run)
         z, table = vectors(run), run.prompts.table
         male, female = (z[rows] for rows in training_pairs(run))
-        direction = (
-            ESTIMATORS[config.estimator]()
-            .fit(male, female)
-            .result(concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}")
-        )
-        projection = CalibratedProjection(strength=config.strength).fit(male, female)
+        direction, projection = fit_axis(run, z)
         # One midpoint for all: a midpoint per occupation would carry the bias itself.
         means = [bias_score(side, direction, projection).mean() for side in (male, female)]
         midpoint = sum(means) / 2
@@ -95,9 +89,7 @@ class Fit(Stage):
 
         scores, projections = place(z)
         table = table.assign(bias_score=scores, projection=projections)
-        neutral = table[(table["group"] == "neutral") & (table["template_split"] == "test")]
-        of_subject = neutral.groupby(["subject", "split"], sort=False, as_index=False)
-        subjects = of_subject[["share_women", "bias_score"]].mean().assign(group="neutral")
+        subjects = subject_scores(table).assign(group="neutral")
         correlation = share_correlation(
             subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy()
         )
@@ -150,6 +142,25 @@ class Fit(Stage):
     def made_from(self, run: Run) -> str:
         """Hash the settings and inputs of the figures."""
         return hash_parts("fit", settings_line(run.config.fit), direction_made_from(run))
+
+
+def fit_axis(run: Run, z: Float32) -> tuple[BiasDirection, CalibratedProjection]:
+    """Fit direction and projection to the pairs for training of a run's prompts, embedded as z."""
+    from probe.latent.directions.estimators import ESTIMATORS
+    from probe.latent.erasure import CalibratedProjection
+
+    config = run.config.fit
+    male, female = (z[rows] for rows in training_pairs(run))
+    fitted = ESTIMATORS[config.estimator]().fit(male, female)
+    direction = fitted.result(concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}")
+    return direction, CalibratedProjection(strength=config.strength).fit(male, female)
+
+
+def subject_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Average the bias scores of each occupation's neutral prompts for measuring."""
+    neutral = table[(table["group"] == "neutral") & (table["template_split"] == "test")]
+    of_subject = neutral.groupby(["subject", "split"], sort=False, as_index=False)
+    return of_subject[["share_women", "bias_score"]].mean()
 
 
 def direction_made_from(run: Run) -> str:

@@ -32,10 +32,7 @@ class GenerateConfig(Settings):
     guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.", minimum=0)
     n_steps: int = setting(50, "Denoising steps of an image.", minimum=1)
     batch_size: int = setting(
-        0,
-        "Images denoised together; 0: as many as fit in a GPU's free memory, and on a CPU as the "
-        "images' size says.",
-        minimum=0,
+        0, "Images denoised together; 0: by a GPU's free memory, on a CPU by size.", minimum=0
     )
     dtype: str = setting(
         "auto",
@@ -145,9 +142,10 @@ class Generate(Stage):
         from probe.run.images import make_images
 
         config, made_from = run.config.generate, self.made_from(run)
-        pipeline = run.load_pipeline()
+        moesd = run.load_correction()
+        pipeline = run.load_pipeline(encoders=moesd.encoders)
         # It is refused here if it cannot be had.
-        corrected = intervention(run, run.load_correction(), pipeline)
+        corrected = intervention(run, moesd, pipeline)
         plan = GenerationPlan.build(
             run.lexicon,
             n_images=config.n_images,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,12 +139,14 @@ def train_correction(
     encoder: TextEncoder | None = None,
     pipeline: Any = None,
     gate: Gate | None = None,
+    others: Sequence[TextEncoder] = (),
     is_resumable: bool = False,
 ) -> MoESD:
     """Train what the settings of a run ask for, and write nothing but the training images.
 
-    Models that are open and a gate that is fitted already can be given. A resumable training keeps
-    its state in the run.
+    Models that are open and a gate that is fitted already can be given; ``others`` are the model's
+    text encoders but that of the run, which are used if all are corrected. A resumable training
+    keeps its state in the run.
     """
     from probe.moesd.training import train_moesd
     from probe.run.images import make_examples, training_prompts
@@ -153,13 +155,16 @@ def train_correction(
     _check_denoiser(run)
     config = run.config.train
     direction, projection = read_direction(run)
+    encoder = run.load_encoder() if encoder is None else encoder
+    others = (others or run.load_other_encoders()) if config.encoders == "all" else ()
     examples = None
     if config.needs_pictures:
-        pipeline = run.load_pipeline(is_plain=True) if pipeline is None else pipeline
+        if pipeline is None:
+            pipeline = run.load_pipeline(is_plain=True, encoders=[encoder, *others])
         with distributed.first_before_others():
             examples = make_examples(run, pipeline)
     return train_moesd(
-        run.load_encoder() if encoder is None else encoder,
+        encoder,
         training_prompts(run),
         vectors(run),
         direction=direction,
@@ -170,7 +175,7 @@ def train_correction(
         attributes=attributes_of(run),
         language=language_of(run.lexicon),
         gate=gate,
-        others=run.load_other_encoders(),
+        others=others,
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
     )

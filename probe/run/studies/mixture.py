@@ -90,7 +90,8 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     from probe.moesd.token import SpecialToken
     from probe.run.routing import gender_words
 
-    encoder, model = run.load_encoder(), image_model(run.load_pipeline(is_plain=True))
+    encoder = run.load_encoder()
+    model = image_model(run.load_pipeline(is_plain=True, encoders=[encoder]))
     split = run.config.generate.scored_on
     prompts = [run.lexicon.neutral_prompt(subject, split) for subject in subjects]
     token = SpecialToken.start(encoder, subjects, language=language_of(run.lexicon))

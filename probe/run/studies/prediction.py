@@ -1,6 +1,7 @@
 """The share of women in images, predicted from the text and compared with the images."""
 
 from dataclasses import asdict
+from typing import Any
 
 from probe.io.artifacts import read_table
 from probe.run.files import SHARES, SUBJECTS
@@ -41,16 +42,10 @@ class Prediction(Study):
         from probe.latent.prediction import SharePredictor
 
         table = base_shares(run).drop(columns=["low", "high"])
-        table["n_women"] = (table["share"] * table["n"]).round().astype(int)
-        known = table[table["split"] == "train"]
-        counts = ("bias_score", "n_women", "n")
-        predictor = SharePredictor(seed=run.config.study.seed).fit(
-            *(known[name].to_numpy() for name in counts)
-        )
-        missing = table[table["split"] == "test"]
+        predictor = SharePredictor(seed=run.config.study.seed).fit(*counts_of(table, "train"))
         found = predictor.predict(table["bias_score"].to_numpy(), n_images=table["n"].to_numpy())
         table = table.assign(predicted=found.share, low=found.low, high=found.high)
-        tested = predictor.calibration(*(missing[name].to_numpy() for name in counts))
+        tested = predictor.calibration(*counts_of(table, "test"))
         coverage = bracketed(tested.coverage, tested.coverage_low, tested.coverage_high, digits=2)
         lines = [
             f"on {tested.n} occupations never seen the text explains "
@@ -66,3 +61,10 @@ class Prediction(Study):
             "n_train": predictor.n_subjects_,
         }
         return {"prediction": table}, Answer("\n".join(lines), figures)
+
+
+def counts_of(table: Any, split: str) -> list[Any]:
+    """Bias score, number of images of women, and of all images, of the occupations of a split."""
+    rows = table[table["split"] == split]
+    n_women = (rows["share"] * rows["n"]).round().astype(int)
+    return [of.to_numpy() for of in (rows["bias_score"], n_women, rows["n"])]

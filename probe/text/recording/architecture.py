@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from probe.errors import ModelError
+from probe.text.encoding.conditioning import Conditioning
 from probe.text.encoding.layers import Edit, after, before, find_final_norm, find_layers
 
 SITES = ("residual", "attention", "mlp")
@@ -39,7 +40,7 @@ class Architecture:
     mlp: tuple[nn.Module, ...]
     n_heads: int
     final_norm: nn.Module | None
-    """The normalisation after the last layer; None where every layer ends with one."""
+    """The normalisation after the last layer; None where there is none, or it is not applied."""
 
     @property
     def n_features(self) -> int:
@@ -76,9 +77,15 @@ class Architecture:
         return after(of_layers[site][layer - 1], edit)
 
 
-def find_architecture(model: Any) -> Architecture:
-    """Find the layers of a text encoder and their parts, by the names in `PARTS`."""
-    layers: tuple[Any, ...] = tuple(find_layers(model))
+def find_architecture(model: Any, conditioning: Conditioning | None = None) -> Architecture:
+    """Find the layers of a text encoder and their parts, by the names in `PARTS`.
+
+    Layers after the one that a conditioning reads, and a last normalisation that it does not apply,
+    are left out: they are not run.
+    """
+    read = conditioning or Conditioning()
+    every: list[Any] = list(find_layers(model))
+    layers = tuple(every[: len(every) + 1 + read.layer])
     for attention, mlp in PARTS:
         try:
             return Architecture(
@@ -86,7 +93,7 @@ def find_architecture(model: Any) -> Architecture:
                 attention=tuple(layer.get_submodule(attention) for layer in layers),
                 mlp=tuple(layer.get_submodule(mlp) for layer in layers),
                 n_heads=int(model.config.num_attention_heads),
-                final_norm=find_final_norm(model),
+                final_norm=find_final_norm(model) if read.final_norm else None,
             )
         except AttributeError:
             continue
