@@ -86,7 +86,7 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     plan, folder = GenerationPlan(pd.DataFrame(rows)), run.folder / _FOLDER
     method = _GivenRoutes(moesd, plan.table["kind"].tolist())
     label = f"images of each {of.name}"
-    pipeline = run.load_pipeline()
+    pipeline = run.load_pipeline(encoders=moesd.encoders)
     images = make_images(run, pipeline, plan, folder, intervention=method, label=label)
     classifier = evaluators.load_whole_classifier(run, "selector")
     attributes = corrected_attributes(run, classifier.attributes)
