@@ -74,9 +74,8 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int | None:
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     work()
-    most = torch.cuda.max_memory_allocated(device)
     torch.cuda.empty_cache()
-    return int(most - before)
+    return int(torch.cuda.max_memory_allocated(device) - before)
 
 
 def free_bytes(device: torch.device) -> int:

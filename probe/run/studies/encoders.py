@@ -86,8 +86,7 @@ def _measures(run: Run, slot: str) -> Iterator[dict[str, Any]]:
     gaps = table[table["measure"] == "gap"].drop(columns=["site", "control"])
     yield gaps.loc[gaps["value"].idxmax()].to_dict()
     z = encoder.embed(run.prompts.prompts)
-    scores = bias_score(z, *fit_axis(run, z))
-    subjects = subject_scores(run.prompts.table.assign(bias_score=scores))
+    subjects = subject_scores(run.prompts.table.assign(bias_score=bias_score(z, *fit_axis(run, z))))
     r = share_correlation(subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy())
     yield {"measure": "correlation", "value": r.r, "low": r.low, "high": r.high, "n": r.n}
     if not (run.folder / SHARES).is_file():
