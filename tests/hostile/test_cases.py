@@ -325,7 +325,8 @@ def test_tensors_of_a_type_that_numpy_has_not_are_named(run, dtype, n_in_16_bits
         header[name] |= {"dtype": dtype, "shape": [(end - start) // 2 * n_in_16_bits]}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[length:])
-    with pytest.raises(ArtifactError, match=r"gate\.safetensors cannot be read"):
+    # numpy has bfloat16 where another library has registered it
+    with pytest.raises(ArtifactError, match=r"gate\.safetensors (cannot be read|is damaged)"):
         read_tensors(path, kind="gate-weights")
 
 
