@@ -12,8 +12,10 @@ from probe.errors import OptionError, ShapeError
 from probe.io.artifacts import read_json, write_json
 from probe.moesd.config import TrainConfig
 from probe.moesd.draws import MeasuredExperts
-from probe.moesd.experts import Experts
+from probe.moesd.experts import Experts, with_cells
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
+from probe.moesd.objectives.states import CounterfactualStates
 from probe.moesd.router import Router
 from probe.moesd.routing import routed
 from probe.moesd.targets import Target
@@ -118,6 +120,22 @@ def test_each_cell_has_an_expert_that_serves_prompts_open_in_all(of_cells, prove
     torch.testing.assert_close(
         routed(again).correct(found, states), routed(of_cells).correct(found, states)
     )
+
+
+def test_the_expert_of_a_cell_goes_on_towards_its_gender_half_as_far(of_cells):
+    attributes, targets = with_cells(BOTH, has_cells=True), {}
+    words = Counterfactuals(tuple(word for attribute in attributes for word in attribute.words))
+    for emphasis in (1.0, 3.0):
+        given = of_cells, attributes, [f"a photo of a {of_cells.token.subjects[0]}"], words
+        objective = CounterfactualStates(*given, emphasis=emphasis)
+        targets[emphasis] = dict(zip(of_cells.experts.names, objective._targets, strict=True))
+    of_cells.token.vector.requires_grad_(False)
+    beyond = {name: targets[3.0][name] - targets[1.0][name] for name in targets[1.0]}
+    for gender, other in (("female", "male"), ("male", "female")):
+        cell = beyond[f"toward-{gender} and dark"]
+        torch.testing.assert_close(cell, beyond[f"toward-{gender}"] / 2)
+        assert not torch.allclose(cell, beyond[f"toward-{other}"] / 2)
+    assert not beyond["toward-dark"].any()
 
 
 @pytest.mark.parametrize("name", ["both", "of_cells"])

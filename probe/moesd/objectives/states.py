@@ -1,16 +1,17 @@
 """The objective on text states: regression of the experts on fixed targets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn import functional
 
 from probe.moesd.correction import EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.text.attributes import Attribute
+from probe.text.attributes import AND, Attribute
 from probe.text.encoder import TextEncoder
 
 _N_POSITIONS = 32  # experts treat every position alike; the token hardly depends on the others
+_OF_CELLS = 0.5  # more costs the occupation; docs/attributes.md
 _PACE = 5.0  # regression on fixed targets converges with longer steps than the other objectives
 
 
@@ -52,9 +53,12 @@ class CounterfactualStates:
             plain = token.states(encoder, self._ids, self._places)
             stated = counterfactuals.aligned_states(encoder, token, prompts)
             stated = stated[:, :, : self._ids.shape[1]]
+            moves = stated - plain  # (K, n_prompts, n_tokens, n_features)
             n_values = [len(of.values) for of in attributes for _ in of.values]
             by_value = torch.tensor([emphasis if n == 2 else 1.0 for n in n_values]).to(plain)
-            self._targets = plain + by_value[:, None, None, None] * (stated - plain)
+            self._targets = plain + by_value[:, None, None, None] * moves
+            for cell, value in _values_of_cells(attributes):
+                self._targets[cell] += _OF_CELLS * (emphasis - 1) * moves[value]
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
         self._fixed = plain if all_positions else None
 
@@ -71,6 +75,15 @@ class CounterfactualStates:
             )
         ]
         return torch.stack(left).mean()
+
+
+def _values_of_cells(attributes: Sequence[Attribute]) -> Iterator[tuple[int, int]]:
+    """Pair the place of each cell with those of its values of attributes of two values."""
+    values = [(value, len(of.values)) for of in attributes for value in of.values]
+    for cell, (name, _) in enumerate(values):
+        for place, (value, n) in enumerate(values):
+            if n == 2 and AND in name and value in name.split(AND):
+                yield cell, place
 
 
 def leaves_out_positions(trained: EncoderExperts, prompts: Sequence[str]) -> bool:
