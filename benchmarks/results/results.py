@@ -92,7 +92,7 @@ def main(
     **options: Any,
 ) -> None:
     """Train, generate and measure what is not there yet, then write CSV and pages."""
-    names = [name for name in all_methods() if name not in LEFT_OUT]
+    names = [name for name, of in all_methods().items() if not of.through and name not in LEFT_OUT]
     names = [name for name in names if not only or name in (*only, BASE)]
     cells = [(split, seed) for split in range(1, splits + 1) for seed in range(seeds)]
     rows, n_busy = [], 0
