@@ -1,7 +1,7 @@
 """Generated files for every reader: only errors of ours, in bounded time and memory.
 
 Real files are flipped, cut, repeated, swapped and spliced at random, from a seed. The environment
-variable ``PROBE_HOSTILE_CASES`` sets a third of their number: 12,000 cases take seven minutes.
+variable ``PROBE_HOSTILE_CASES`` sets a third of their number.
 """
 
 import json
