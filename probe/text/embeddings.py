@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Keys = npt.NDArray[np.uint64]
 
-CHUNK = 8192
+CHUNK = 2048
 """Prompts that are encoded together and written at once."""
 
 _BLOCK = 4096  # rows that are copied together
