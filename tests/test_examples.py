@@ -40,6 +40,7 @@ def test_the_example_of_sdxl_differs_in_model_encoder_and_recipe_alone(tmp_path)
     assert config.embed.encoder == "text_encoder_2"
 
 
+@pytest.mark.slow
 def test_the_example_is_the_configuration_of_a_run_and_costs_what_the_page_says(tmp_path):
     shutil.copyfile(ROOT / "examples" / "sd15.toml", tmp_path / FILE)
     config = Config.read(tmp_path)

@@ -30,6 +30,7 @@ def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
     assert plan.total_share == plan.n_trainable / sum(plan.frozen.values())
 
 
+@pytest.mark.slow
 def test_the_gate_and_the_training_are_those_of_train():
     """States of 768 features enter at three depths, as mean and maximum, beside three flags."""
     plan = plan_training(STABLE_DIFFUSION)
@@ -40,6 +41,7 @@ def test_the_gate_and_the_training_are_those_of_train():
     )
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_paper_has_no_teacher(plan):
     given = ["plan", "--model", STABLE_DIFFUSION, "--recipe", "paper", "--json"]
     paper = json.loads(CliRunner().invoke(main, given).stdout)

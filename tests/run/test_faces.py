@@ -174,6 +174,7 @@ def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(run, monkeypa
     assert all(0 < of["missing"]["value"] < 1 for of in methods)
 
 
+@pytest.mark.slow
 def test_a_run_is_labelled_by_an_onnx_file(run, save_onnx, done, refusal, monkeypatch):
     """Its weights, its description and its own margin around a face are known by their content."""
     assert "add --faces" in refusal("evaluate", run, "--face-margin", 0.5, code=2)

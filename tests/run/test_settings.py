@@ -84,6 +84,7 @@ def test_a_command_that_fails_half_way_takes_its_settings_and_files_back(
     assert experiment.config.generate.n_images == 8
 
 
+@pytest.mark.slow
 def test_a_run_with_files_of_the_user_is_complete_when_moved(run, table, tmp_path):
     sample = tmp_path / "labelled.csv"
     rows = [("woman", "woman")] * 9 + [("woman", "man")] + [("man", "man")] * 10

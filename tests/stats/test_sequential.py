@@ -73,6 +73,7 @@ def test_verdicts_are_right_and_come_early(ends, share):
         assert (stop + 1).mean() < 0.4 * 125
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_batch", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_an_audit_that_is_continued_covers_the_share_at_every_step(n_batch):
     """The intersection of all intervals so far is narrower, and covers as often as the sequence."""
