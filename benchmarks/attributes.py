@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 import pandas as pd
-from scipy import stats
 
 from probe.images.intervention import Intervention
 from probe.images.plan import GenerationPlan, planned_rows
@@ -26,6 +25,7 @@ from probe.run.evaluation.evaluators import SUBJECT, load_whole_classifier
 from probe.run.folder import Run
 from probe.run.images import make_images
 from probe.run.routing import intervention
+from probe.stats.confidence_limits import student
 from probe.stats.notation import bracketed, number
 from probe.text.attributes import Attribute
 from probe.text.concepts import load_attributes
@@ -194,7 +194,7 @@ def page(table: pd.DataFrame) -> Iterator[str]:
             mean, n = float(values.mean()), len(values)
             written = number(mean)
             if n > 1:
-                half = float(values.sem() * stats.t.ppf(0.975, n - 1))
+                half = float(values.sem() * student(n - 1))
                 written = bracketed(mean, mean - half, mean + half, digits=3)
             yield f"{corrected} (n = {n}): {text} {written}"
 

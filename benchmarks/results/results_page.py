@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from probe.io.files import atomic
+from probe.stats.confidence_limits import student
 from probe.stats.multiplicity import holm
 from probe.stats.notation import bracketed, number, p_value
 
@@ -154,7 +155,7 @@ def figure(values: pd.Series, digits: int) -> str:
 def _student(values: pd.Series) -> tuple[float, float, float]:
     """Mean, half of its 95 % interval (0 if all values are alike), and p of a mean of 0."""
     mean, error, freedom = float(values.mean()), float(values.sem()), len(values) - 1
-    half = float(stats.t.ppf(0.975, freedom)) * error if error > _ROUNDING else 0.0
+    half = float(student(freedom)) * error if error > _ROUNDING else 0.0
     return mean, half, float(2 * stats.t.sf(abs(mean) / max(error, _ROUNDING), freedom))
 
 

@@ -79,13 +79,9 @@ class MeasuredExperts:
         shares = self.shares.reshape(len(self.shares), *n_values, *n_values)
         shares = shares.sum(axis=tuple(1 + len(n_values) + axis for axis in others))
         shares = shares.mean(axis=tuple(1 + axis for axis in others))
-        n, n_more = (
-            int(np.prod(np.compress(is_kept, n_values))),
-            np.compress(~np.array(is_kept), n_values),
-        )
-        return MeasuredExperts(
-            self.strengths, shares.reshape(-1, n, n), self.n_images * int(np.prod(n_more))
-        )
+        n = int(np.prod(np.compress(is_kept, n_values)))
+        n_images = self.n_images * int(np.prod(n_values)) // n
+        return MeasuredExperts(self.strengths, shares.reshape(-1, n, n), n_images)
 
     def reached(self, target: Double) -> Double:
         """Return the mean share of each value with `draws`, (n_values,)."""
