@@ -204,16 +204,34 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON; `ValueError` if it is none, huge, deep, or has NaN, infinity or a surrogate."""
+    """Parse JSON; `ValueError` if it is none, huge, deep, or has NaN, infinity or a surrogate.
+
+    Also if an object names a key twice; see `named_once`.
+    """
     if sum(map(content.count, (b",", b"[", b"{"))) > _PARTS:
         raise ValueError(f"it has more than {_PARTS:,} values")
     try:
-        value = json.loads(content.decode("utf-8-sig"), parse_float=_finite, parse_constant=_finite)
+        value = json.loads(
+            content.decode("utf-8-sig"),
+            parse_float=_finite,
+            parse_constant=_finite,
+            object_pairs_hook=named_once,
+        )
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if b"\\ud" in content.lower():
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its members; `ValueError` if two have one name: which is meant?"""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names {twice[:60]!r} twice")
+    return found
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

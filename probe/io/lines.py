@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.io.files import one_line, open_regular, parse_json, read_whole
+from probe.io.files import named_once, one_line, open_regular, parse_json, read_whole
 
 LONGEST = 4 * 2**20
 """Bytes of the longest line that is read."""
@@ -71,12 +71,12 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     Raises
     ------
     DataError
-        If a line is not JSON, or holds half of a surrogate pair, which UTF-8 cannot hold. Also as
-        `read_lines`.
+        If a line is not JSON, names a key twice, or holds half of a surrogate pair, which UTF-8
+        cannot hold. Also as `read_lines`.
     """
     for number, text in read_lines(path):
         try:
-            value = json.loads(text) if text.strip() else None
+            value = json.loads(text, object_pairs_hook=named_once) if text.strip() else None
             if "\\ud" in text.lower():
                 json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:

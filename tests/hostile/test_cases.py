@@ -138,6 +138,14 @@ FILES = {
     "a huge tensor in a short file": (written("v.safetensors", (72).to_bytes(8, "little") +
      b'{"v":{"dtype":"F32","shape":[99999999999,99],"data_offsets":[0,4]}}'.ljust(72) + b"1234"),
      VECTORS_OF, "v.safetensors is truncated"),
+    "a key of a JSON line twice": (written("labels.jsonl", '{"subject": "nurse", "gender": '
+     '"woman", "gender": "man"}\n'), LABELS_OF, "line 1, is not JSON (it names 'gender' twice)"),
+    "a key of JSON twice": (written("figures.json", '{"mad": {"value": 9, "value": 0}}'), ("check",
+     "FILE", "--fail-above", "mad=1"), "it names 'value' twice"),
+    "a column twice": (written("labels.csv", "subject,gender,gender\nnurse,woman,man\n"), LABELS_OF,
+     "names the column 'gender' twice"),
+    "a count in words": (written("counts.csv", "subject,value,count\nnurse,woman,twelve\n"),
+     COUNTS_OF, "line 2, has the count 'twelve'"),
     "numbers of four bits": (written("v.safetensors", (64).to_bytes(8, "little") +
      b'{"v":{"dtype":"F4","shape":[2,4],"data_offsets":[0,4]}}'.ljust(64) + b"1234"),
      VECTORS_OF, "v.safetensors is truncated, damaged"),
