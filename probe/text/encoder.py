@@ -27,6 +27,7 @@ from probe.text.encoding.layers import (
     check_layer,
     layer_states,
     pooled_output,
+    without,
 )
 from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.tokenization import (
@@ -154,12 +155,12 @@ class TextEncoder:
         ids = pad_ids(
             self.tokenizer,
             prompts,
-            max_tokens=self.max_tokens + len(self._instruction),
+            max_tokens=self.max_tokens + self.n_hidden,
             lowercase=self.conditioning.lowercase,
             id=self.id,
             start=self.conditioning.instruction,
         )
-        return _without(ids, len(self._instruction))
+        return without(ids, self.n_hidden)
 
     @torch.no_grad()
     def states(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
@@ -187,8 +188,8 @@ class TextEncoder:
         -------
         float32 Tensor of shape (n_prompts, n_tokens, n_features)
         """
-        input_ids, n_hidden = input_ids.to(self.device), len(self._instruction)
-        if n_hidden:
+        input_ids = input_ids.to(self.device)
+        if self.n_hidden:
             hidden = torch.tensor(self._instruction, device=self.device).expand(len(input_ids), -1)
             input_ids = torch.cat([input_ids[:, :1], hidden, input_ids[:, 1:]], dim=1)
         states = layer_states(
@@ -198,7 +199,17 @@ class TextEncoder:
             layer=self.conditioning.layer,
             final_norm=self.conditioning.final_norm,
         )
-        return _without(states, n_hidden)
+        return without(states, self.n_hidden)
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of tokens of the instruction, which follow the first token and are left out."""
+        return len(self._instruction)
+
+    @cached_property
+    def _has_end(self) -> bool:
+        """Whether the tokenizer closes a prompt; those of most decoder-only models do not."""
+        return bool(self.tokenizer("a").input_ids[-1] == self.tokenizer.eos_token_id)
 
     @cached_property
     def _instruction(self) -> list[int]:
@@ -322,15 +333,10 @@ class TextEncoder:
         """Mark the tokens of each prompt with 1, as its tokenizer's attention mask does.
 
         Where the padding is ambiguous, because CLIP pads with the end itself or with the id of "!",
-        these are the tokens up to and with the first end of text.
+        these are the tokens up to and with the first end of text, if prompts have one.
         """
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        if not self.is_causal and pad != end:
+        if not self.is_causal and (pad != end or not self._has_end):
             return torch.ne(ids, pad).long()
         is_end = torch.eq(ids, end).long()
         return torch.eq(is_end.cumsum(dim=1), is_end).long()
-
-
-def _without(tokens: torch.Tensor, n_hidden: int) -> torch.Tensor:
-    """Leave out the tokens of an instruction, which follow the first."""
-    return torch.cat([tokens[:, :1], tokens[:, 1 + n_hidden :]], dim=1) if n_hidden else tokens

@@ -25,7 +25,7 @@ def test_the_contributions_of_the_heads_and_the_bias_sum_to_the_attention_output
     points = [*architecture.points(HEADS), *architecture.points("attention")]
     with architecture.hooked({p: lambda s, p=p: states.__setitem__(p, s) for p in points}):
         tinytown.forward_ids(tinytown.tokenize(["a photo of a nurse"]))
-    for layer, join in enumerate(architecture.attention, start=1):
+    for layer, join in enumerate(architecture.joins, start=1):
         by_head = states[HEADS, layer].unflatten(2, (architecture.n_heads, -1))
         weights = join.weight.unflatten(1, (architecture.n_heads, -1))
         contributions = torch.einsum("pthd,ohd->ptho", by_head, weights)

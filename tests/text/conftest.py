@@ -19,6 +19,8 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
     PreTrainedTokenizerFast,
     SiglipConfig,
     SiglipModel,
@@ -27,6 +29,9 @@ from transformers import (
     T5EncoderModel,
     T5Tokenizer,
 )
+
+from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import Conditioning
 
 WORDS = ("photo", "nurse", "mechanic", "auditor", "work", "smiling", "CEO", "ceo", "of", "a", "an")
 PIECES = ["<pad>", "</s>", "<unk>", "▁", *("▁" + word for word in WORDS)]
@@ -212,3 +217,23 @@ def siglip(
     config = SiglipConfig(text_config=text.to_dict(), vision_config=vision)
     folder = tmp_path_factory.mktemp("parts") / "siglip"
     return Part.save(random_model(SiglipModel, config), siglip_tokenizer, folder)
+
+
+@pytest.fixture(scope="session")
+def decoder(bert_tokenizer: BertTokenizer) -> Callable[..., TextEncoder]:
+    """A function that makes a Gemma 2 of random weights, with some options of its tokenizer."""
+    words = [*bert_tokenizer.get_vocab(), "man", "woman", "male", "female"]
+
+    def make(instruction: str = "", **options: Any) -> TextEncoder:
+        tokenizer = BertTokenizer({word: row for row, word in enumerate(words)}, **options)
+        sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 16}
+        config = Gemma2Config(
+            vocab_size=len(tokenizer), num_attention_heads=2, num_key_value_heads=1, **sizes
+        )
+        read = Conditioning(
+            pooling="last_token", masked=True, max_tokens=32, instruction=instruction
+        )
+        model = random_model(Gemma2Model, config)
+        return TextEncoder(model, tokenizer, id="gemma", revision="1", conditioning=read)
+
+    return make

@@ -1,7 +1,10 @@
 """Every family's layers are found, add up, and lose their hooks again."""
 
+from functools import partial
+
 import pytest
 import torch
+import transformers
 from transformers import (
     BertConfig,
     BertModel,
@@ -37,6 +40,16 @@ MODELS = {
         T5Config(vocab_size=20, d_model=16, num_heads=2, num_layers=3, d_kv=8, d_ff=32)
     ),
 }
+DECODERS = ("Gemma", "Gemma2", "Gemma3Text", "Llama", "Mistral", "Phi3", "Qwen2", "Qwen3")
+
+
+def decoder(name):
+    kind = getattr(transformers, f"{name}Config")
+    config = kind(**SHAPE, intermediate_size=32, num_key_value_heads=1, head_dim=8, pad_token_id=0)
+    return getattr(transformers, f"{name}Model")(config)
+
+
+MODELS |= {name: partial(decoder, name) for name in DECODERS}
 IDS = torch.tensor([[3, 7, 4, 9, 1], [5, 5, 8, 2, 6]])
 
 
@@ -44,7 +57,11 @@ IDS = torch.tensor([[3, 7, 4, 9, 1], [5, 5, 8, 2, 6]])
 def model(request):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return MODELS[request.param]().eval()
+        model = MODELS[request.param]().eval()
+        for name, weight in model.named_parameters():
+            if "post_" in name:  # those of Gemma 2 start at the identity
+                torch.nn.init.normal_(weight)
+        return model
 
 
 def n_hooks(model):
@@ -85,8 +102,12 @@ def test_what_a_layer_adds_makes_up_its_stream(model):
 
 def test_the_joined_heads_make_the_attention_output(model):
     architecture, (found, _) = find_architecture(model), states_of(model, ["attention", HEADS])
-    for layer, join in enumerate(architecture.attention, start=1):
-        torch.testing.assert_close(join(found[HEADS, layer]), found["attention", layer])
+    for layer, join in enumerate(architecture.joins, start=1):
+        joined = join(found[HEADS, layer])
+        if architecture.attention[layer - 1] is not join:  # Gemma 2 normalises what it adds
+            assert hasattr(architecture.layers[layer - 1], "post_feedforward_layernorm")
+            joined = architecture.layers[layer - 1].post_attention_layernorm(joined)
+        torch.testing.assert_close(joined, found["attention", layer])
 
 
 def test_what_an_edit_returns_takes_the_place_of_the_states(model):

@@ -6,6 +6,7 @@ import torch
 
 from probe.errors import DataError
 from probe.latent.tracing.heads import attribute_heads
+from probe.latent.tracing.patching import patch_states
 from probe.stats.resampling import Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
@@ -113,6 +114,41 @@ def test_an_encoder_that_is_shown_its_padding_is_not_trimmed(bert_encoder):
     np.testing.assert_allclose(
         kept.at("residual", 2, "start"), seeing.forward_ids(ids)[:, 0], atol=1e-5
     )
+
+
+def test_an_instruction_is_read_but_its_states_are_not_recorded(decoder):
+    told, prompts = "a photo of work, ", ["a nurse", "a photo of a mechanic"]
+    instructed, plain = decoder(told), decoder()
+    positions = ["start", "end", "pooled"]
+    ours = record(instructed, prompts, positions=positions)
+    expected = record(plain, [told + prompt for prompt in prompts], positions=positions)
+    for site, states in expected.states.items():
+        np.testing.assert_allclose(ours.states[site], states, atol=1e-5)
+    unlike = record(plain, prompts, positions=positions)
+    assert np.abs(ours.states["residual"] - unlike.states["residual"]).max() > 0.1
+
+
+def test_after_an_instruction_a_whole_male_prompt_makes_the_female_one_male(decoder):
+    pairs = PromptSet.build(Lexicon.load()).select(
+        group=["male", "female"], subject=["nurse", "CEO", "mechanic"]
+    )
+    patched = patch_states(
+        decoder("a photo of work, "), pairs, positions=["all"], resampling=Resampling(20)
+    )
+    table = patched.table.query("site == 'residual'")
+    np.testing.assert_allclose(table["value"], [1.0, 1.0, 1.0], atol=1e-5)
+
+
+def test_padding_with_the_end_of_text_is_no_part_of_a_prompt_that_has_no_end(decoder):
+    encoder = decoder(pad_token="[MASK]", eos_token="[MASK]")  # as Llama and Qwen 2.5 are padded
+    prompts = ["a nurse", "a photo of a mechanic"]
+    apart = [encoder.embed([prompt])[0] for prompt in prompts]
+    with torch.no_grad():
+        for prompt, row in zip(prompts, apart, strict=True):
+            ids = encoder.tokenizer(prompt, return_tensors="pt").input_ids
+            last = encoder.model(ids).last_hidden_state[0, -1]
+            np.testing.assert_allclose(row, torch.nn.functional.normalize(last, dim=0), atol=1e-5)
+    np.testing.assert_allclose(encoder.embed(prompts), apart, atol=1e-5)
 
 
 def test_a_prompt_without_the_role_is_named(tinytown):

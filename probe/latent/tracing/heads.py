@@ -78,7 +78,7 @@ def attribute_heads(
     Elhage et al., *A Mathematical Framework for Transformer Circuits* (2021), for direct paths;
     Vig et al., NeurIPS 2020, for effects of heads.
     """
-    architecture = find_architecture(encoder.model, encoder.conditioning)
+    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.n_hidden)
     counterfactuals = align(encoder, prompts)
     if kinds is None:
         kinds = KINDS if isinstance(architecture.final_norm, nn.LayerNorm) else ("patching",)
@@ -106,7 +106,7 @@ def _patched(
 ) -> tuple[list[_Part], Double, Double]:
     n_heads = architecture.n_heads
     points = architecture.points(HEADS)
-    width = architecture.attention[0].in_features
+    width = architecture.joins[0].in_features
     of_head = torch.arange(width) // (width // n_heads) == torch.arange(n_heads)[:, None]
     masks = dict.fromkeys(points, of_head[:, None, None, :])
     scores = patched_scores(
@@ -179,12 +179,12 @@ def _decompose(
     ]
     states, places, lengths = read(encoder, architecture, ids, points, axis)
     columns = [(states["residual", 0] @ lever)[..., None]]
-    for layer, join in enumerate(architecture.attention, start=1):
+    for layer, join in enumerate(architecture.joins, start=1):
         levers = (join.weight.T @ lever).view(n_heads, -1)  # (n_heads, width of a head)
         outputs = states[HEADS, layer].unflatten(2, levers.shape)
         columns.append((outputs * levers).sum(dim=3))  # (n_prompts, n_tokens, n_heads)
     constant = torch.ones_like(columns[0])
-    for join in architecture.attention:
+    for join in architecture.joins:
         columns.append(constant * (0.0 if join.bias is None else join.bias @ lever))
     columns += [(states["mlp", layer] @ lever)[..., None] for layer in range(1, n_layers + 1)]
     variance = states["residual", n_layers].var(dim=2, correction=0, keepdim=True)

@@ -3,14 +3,23 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from probe.errors import ModelError
 from probe.text.encoding.conditioning import Conditioning
-from probe.text.encoding.layers import Edit, after, before, find_final_norm, find_layers
+from probe.text.encoding.layers import (
+    Edit,
+    after,
+    before,
+    find_final_norm,
+    find_layers,
+    without,
+)
 
 SITES = ("residual", "attention", "mlp")
 """Sites of a layer: the residual stream after it, and the two outputs that it adds."""
@@ -26,9 +35,13 @@ PARTS = (
     ("attention.attn.o", "output.dense"),  # MPNet
     ("layer.0.SelfAttention.o", "layer.1.DenseReluDense.wo"),  # T5
     ("attention.out_lin", "ffn.lin2"),  # DistilBERT
+    ("self_attn.o_proj", "mlp.down_proj"),  # Gemma, Llama, Mistral, Phi 3, Qwen
 )
 """By family, the output projection of attention and the last linear layer of the MLP in a layer:
-the modules whose outputs are added to the residual stream."""
+the modules whose outputs are added to the residual stream, but in Gemma 2 and 3."""
+_NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
+"""What Gemma 2 and 3 add instead: the two outputs, normalised. A layer of another decoder may have
+the first, before its MLP, but never the second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +49,22 @@ class Architecture:
     """The parts of one encoder, first layer first."""
 
     layers: tuple[nn.Module, ...]
-    attention: tuple[nn.Linear, ...]
+    joins: tuple[nn.Linear, ...]
+    """The output projection of attention, which takes the concatenated heads."""
+    attention: tuple[nn.Module, ...]
+    """The modules whose outputs are added to the residual stream; so is `mlp`."""
     mlp: tuple[nn.Module, ...]
     n_heads: int
     final_norm: nn.Module | None
     """The normalisation after the last layer; None where there is none, or it is not applied."""
+    n_hidden: int = 0
+    """Tokens of an instruction, after the first token; edits neither see nor change their states.
+    """
 
     @property
     def n_features(self) -> int:
         """Width of the residual stream."""
-        return int(self.attention[0].out_features)
+        return int(self.joins[0].out_features)
 
     @property
     def n_layers(self) -> int:
@@ -69,31 +88,41 @@ class Architecture:
 
     def _attach(self, point: Point, edit: Edit) -> RemovableHandle:
         site, layer = point
+        if self.n_hidden:
+            edit = partial(_edit_visible, edit=edit, n_hidden=self.n_hidden)
         if point == ("residual", 0):
             return before(self.layers[0], edit)
         if site == HEADS:
-            return before(self.attention[layer - 1], edit)
+            return before(self.joins[layer - 1], edit)
         of_layers = {"residual": self.layers, "attention": self.attention, "mlp": self.mlp}
         return after(of_layers[site][layer - 1], edit)
 
 
-def find_architecture(model: Any, conditioning: Conditioning | None = None) -> Architecture:
+def find_architecture(
+    model: Any, conditioning: Conditioning | None = None, n_hidden: int = 0
+) -> Architecture:
     """Find the layers of a text encoder and their parts, by the names in `PARTS`.
 
     Layers after the one that a conditioning reads, and a last normalisation that it does not apply,
-    are left out: they are not run.
+    are left out: they are not run. ``n_hidden`` is `TextEncoder.n_hidden`.
     """
     read = conditioning or Conditioning()
     every: list[Any] = list(find_layers(model))
     layers = tuple(every[: len(every) + 1 + read.layer])
-    for attention, mlp in PARTS:
+    for names in PARTS:
         try:
+            joins, outputs = ([layer.get_submodule(name) for layer in layers] for name in names)
+            attention, mlp = joins, outputs
+            if hasattr(layers[0], _NORMS[1]):
+                attention, mlp = ([getattr(layer, name) for layer in layers] for name in _NORMS)
             return Architecture(
                 layers=layers,
-                attention=tuple(layer.get_submodule(attention) for layer in layers),
-                mlp=tuple(layer.get_submodule(mlp) for layer in layers),
+                joins=tuple(joins),
+                attention=tuple(attention),
+                mlp=tuple(mlp),
                 n_heads=int(model.config.num_attention_heads),
                 final_norm=find_final_norm(model) if read.final_norm else None,
+                n_hidden=n_hidden,
             )
         except AttributeError:
             continue
@@ -101,3 +130,10 @@ def find_architecture(model: Any, conditioning: Conditioning | None = None) -> A
         f"the layers of {type(model).__name__} have parts of unknown names; add a row to "
         "probe.text.recording.architecture.PARTS"
     )
+
+
+def _edit_visible(states: torch.Tensor, *, edit: Edit, n_hidden: int) -> torch.Tensor | None:
+    edited = edit(without(states, n_hidden))
+    if edited is None:
+        return None
+    return torch.cat([edited[:, :1], states[:, 1 : 1 + n_hidden], edited[:, 1:]], dim=1)

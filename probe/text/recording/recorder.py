@@ -60,13 +60,14 @@ def record(
     Parameters
     ----------
     encoder : TextEncoder
-        CLIP, SigLIP, T5 or a BERT-like one; see `probe.text.recording.architecture.PARTS`.
+        CLIP, SigLIP, T5, a BERT-like or a decoder-only one; see
+        `probe.text.recording.architecture.PARTS`.
     prompts : PromptSet or sequence of str
         Of plain strings only ``start``, ``end`` and ``pooled`` can be recorded.
     sites : sequence of str
         ``"residual"``: the stream after a layer, before any final normalisation;
         ``"attention"``, ``"mlp"``: the outputs that a layer adds to it. BERT normalises the sum
-        after each part, CLIP and T5 normalise the input of a part.
+        after each part, all others the input of a part.
     positions : sequence of str
         Of `POSITIONS`; of a role of several tokens, the last one.
     batch_size : int, default=256
@@ -76,7 +77,7 @@ def record(
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
     if not texts:
         raise DataError("there are no prompts to record; needed at least 1")
-    architecture = find_architecture(encoder.model, encoder.conditioning)
+    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.n_hidden)
     chosen = {
         site: tuple(layer for _, layer in architecture.points(site))
         for site in dict.fromkeys(sites)
