@@ -43,7 +43,7 @@ from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 from probe.run import Experiment
 from probe.run.compare.material import Bench
-from probe.run.compare.methods import all_methods
+from probe.run.compare.methods import all_methods, check_method
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
 from probe.run.files import SHARES, SUBJECTS
@@ -762,6 +762,20 @@ def test_methods_that_a_family_does_not_have_are_refused_before_any_work(folder_
             CompareMethods([name]).make(run)
     with pytest.raises(OptionError, match="--encoders all` makes one"):
         CompareMethods(["moesd-text_encoder_2"]).make(run)
+
+
+def test_methods_that_do_not_correct_all_text_encoders_are_refused_before_any_work(
+    folder_of, tmp_path
+):
+    Experiment.create(tmp_path, model=str(folder_of("sdxl"))).set("train", encoders="all")
+    run = Run(tmp_path, Config.read(tmp_path))
+    for name in ("moesd-noise", "moesd-paper", "moesd-paper-teacher"):
+        with pytest.raises(OptionError, match=f"{name} .*encoders is 'all'.*`--only`"):
+            CompareMethods([name]).make(run)
+        assert isinstance(
+            all_methods()[name].made_from(run), str
+        )  # `info` asks, and trains nothing
+    check_method("moesd-recommended", run)
 
 
 def test_all_text_encoders_of_a_model_with_one_are_refused(folder_of, small_lexicon, tmp_path):
