@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from probe.arrays import Double, Float32
+from probe.errors import ModelError
 from probe.images.intervention import Intervention, corrected
 from probe.images.models.conditions import Conditions
 from probe.moesd.calls import image_seeds, observed
@@ -106,6 +107,8 @@ class Attachment:
 
     def _encode_corrected(self, prompt: Any, *args: Any, **kwargs: Any) -> Any:
         returned = list(self._plain(prompt, *args, **kwargs))
+        if self._is_negative(prompt):
+            return tuple(returned)
         reason = ""
         if prompt is None or kwargs.get("prompt_embeds") is not None:
             reason = "prompt_embeds are given, so their words are not known"
@@ -136,6 +139,18 @@ class Attachment:
         for name, at in names.items():
             returned[at] = found.tensors[name]
         return tuple(returned)
+
+    def _is_negative(self, prompt: Any) -> bool:
+        """Whether a prompt is the negative one, which FLUX.1 encodes and denoises on its own."""
+        negative = self._call.get("negative_prompt")
+        if negative is None or prompt is not negative or prompt is self._call.get("prompt"):
+            return False
+        if self._routed is not None:
+            raise ModelError(
+                "with true_cfg_scale the denoiser cannot tell negative prompts from others, which "
+                "its experts correct; leave it out, or attach a correction trained with side 'text'"
+            )
+        return True
 
     def _method(self) -> Intervention:
         """Return the intervention at the guidance of the call, or at the pipeline's default."""

@@ -45,6 +45,11 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
         _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)
         _check_vocabulary(tokenizer_of(pipeline, trained), trained)
     if correction.unet_experts is not None:
+        if "PAG" in name:  # a third of each batch has perturbed attention
+            raise ModelError(
+                f"a {name} perturbs the attentions that experts in the denoiser follow; needed a "
+                "pipeline without, or a correction trained with side 'text'"
+            )
         if (denoiser := getattr(pipeline, model.denoiser, None)) is None:
             raise ModelError(
                 f"a {name} without a denoiser has no place for the correction's experts in one; "
@@ -59,7 +64,7 @@ def image_model_of(pipeline: Any) -> ImageModel:
     One of no known family whose U-Net has no further conditions is one of Stable Diffusion v1's.
     """
     for kind in type(pipeline).__mro__:
-        name = re.sub("Img2Img|Inpaint|ControlNet", "", kind.__name__)
+        name = re.sub("Img2Img|Inpaint(ing)?|ControlNet|Sprint", "", kind.__name__)
         if (family := family_of(name)) is not None:
             return family(pipeline)
     unet = getattr(pipeline, "unet", None)

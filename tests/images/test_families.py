@@ -33,6 +33,7 @@ from probe.images.shapes import Shapes
 from probe.io.artifacts import write_table
 from probe.latent.erasure import bias_score
 from probe.moesd.base_shares import base_shares
+from probe.moesd.compatibility import image_model_of
 from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
 from probe.moesd.gate import Gate, KindClassifier, count_features
@@ -128,12 +129,12 @@ def extra_large(words, plain):
     )
 
 
-def third(words, *, has_t5):
+def third(words, *, has_t5, n_channels=4):
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=8,
         patch_size=1,
-        in_channels=4,
-        out_channels=4,
+        in_channels=n_channels,
+        out_channels=n_channels,
         num_layers=2,
         attention_head_dim=8,
         num_attention_heads=4,
@@ -145,7 +146,7 @@ def third(words, *, has_t5):
         **two_clips(words, first_projects=True),
         text_encoder_3=t5(words[1], 2 * WIDTH) if has_t5 else None,
         tokenizer_3=words[1] if has_t5 else None,
-        vae=vae(shift_factor=0.05),
+        vae=vae(shift_factor=0.05, latent_channels=n_channels),
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
     )
@@ -194,7 +195,7 @@ def pixart(words, kind):
     )
 
 
-def sana(words):
+def sana(words, *, is_sprint=False):
     call = inspect.signature(diffusers.SanaPipeline.__call__).parameters
     said = " ".join(call["complex_human_instruction"].default).split()
     rows = words[1].get_vocab()  # in another order in each process
@@ -219,7 +220,8 @@ def sana(words):
     )
     layers = {"block_out_channels": (8, 8), "layers_per_block": (1, 1)}
     layers |= {"block_types": ("ResBlock", "EfficientViTBlock"), "qkv_multiscales": ((), (5,))}
-    return diffusers.SanaPipeline(
+    scheduler = "SCMScheduler" if is_sprint else "FlowMatchEulerDiscreteScheduler"
+    return getattr(diffusers, f"Sana{'Sprint' * is_sprint}Pipeline")(
         text_encoder=transformers.Gemma2Model(config),
         tokenizer=tokenizer,
         vae=diffusers.AutoencoderDC(
@@ -241,8 +243,10 @@ def sana(words):
             cross_attention_dim=8,
             caption_channels=WIDTH,
             sample_size=16,
+            guidance_embeds=is_sprint,
+            qk_norm="rms_norm_across_heads" if is_sprint else None,
         ),
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=getattr(diffusers, scheduler)(**({} if is_sprint else {"shift": 3.0})),
     )
 
 
@@ -257,6 +261,12 @@ BUILDERS = {
     "pixart-sigma": lambda words, plain: pixart(words, "PixArtSigmaPipeline"),
     "sana": lambda words, plain: sana(words),
 }
+OTHERS = {
+    # The only number of channels of which diffusers inpaints.
+    "sd3-16": lambda words, plain: third(words, has_t5=False, n_channels=16),
+    "sana-sprint": lambda words, plain: sana(words, is_sprint=True),
+}
+"""Checkpoints of variants that the others cannot open."""
 
 
 @pytest.fixture(scope="module")
@@ -268,8 +278,8 @@ def folder_of(words, pipeline_folder, tmp_path_factory):
         if name not in made:
             with torch.random.fork_rng(devices=[]):
                 # Weights by which prompts lean to both genders, as the gate's training needs.
-                torch.manual_seed({"sdxl": 0, "sana": 2}.get(name, 3))
-                pipeline = BUILDERS[name](words, load_pipeline(pipeline_folder))
+                torch.manual_seed({"sdxl": 0, "sana": 2, "sana-sprint": 2}.get(name, 3))
+                pipeline = (BUILDERS | OTHERS)[name](words, load_pipeline(pipeline_folder))
             made[name] = tmp_path_factory.mktemp("families") / name
             pipeline.save_pretrained(made[name])
         return made[name]
@@ -518,18 +528,32 @@ def test_experts_in_the_denoiser_learn_from_images(folder_of, tmp_path, name):
     [
         *(("sdxl", "StableDiffusionXL", of) for of in ("Img2Img", "Inpaint", "ControlNet")),
         *(("sd3", "StableDiffusion3", of) for of in ("Img2Img", "ControlNet")),
+        *(("sd3-16", "StableDiffusion3", of) for of in ("Inpaint", "ControlNetInpainting")),
+        ("pixart-alpha", "PixArtAlpha", ""),
+        ("pixart-sigma", "PixArtSigma", ""),
+        *(("sana", "Sana", of) for of in ("", "ControlNet")),
+        *(("sana-sprint", "SanaSprint", of) for of in ("", "Img2Img")),
         *(("flux-dev", "Flux", of) for of in ("Img2Img", "Inpaint", "ControlNet")),
     ],
 )
 def test_variants_of_a_pipeline_are_corrected_and_restored(folder_of, name, kind, variant):
     plain, picture = load_pipeline(folder_of(name)), Image.new("RGB", (16, 16), "red")
-    how = {"prompt": "a nurse", "num_inference_steps": STEPS, "height": 16, "width": 16}
+    size = 32 if kind.startswith("Sana") else 16
+    how = {"prompt": "a nurse", "num_inference_steps": STEPS, "height": size, "width": size}
     with_image, more = {"image": picture, "strength": 0.9}, {}
-    if variant == "ControlNet":
-        more = {"controlnet": controlnet(image_model(plain).network)}
+    mask = Image.new("L", (16, 16), 255)
+    if variant.startswith("ControlNet"):
+        of_mask = {"extra_conditioning_channels": 1} if variant.endswith("ing") else {}
+        more = {"controlnet": controlnet(image_model_of(plain).network, **of_mask)}
         with_image = {"image" if name == "sdxl" else "control_image": picture}
+        if variant == "ControlNetInpainting":
+            with_image["control_mask"] = mask
     elif variant == "Inpaint":
-        with_image["mask_image"] = Image.new("L", (16, 16), 255)
+        with_image["mask_image"] = mask
+    elif variant == "":
+        with_image = {}
+    if name.startswith(("pixart", "sana")):
+        with_image["use_resolution_binning"] = False
     if (name, variant) == ("sdxl", "Img2Img"):
         how = {of: it for of, it in how.items() if of not in ("height", "width")}
     pipeline = getattr(diffusers, f"{kind}{variant}Pipeline").from_pipe(plain, **more)
@@ -539,7 +563,7 @@ def test_variants_of_a_pipeline_are_corrected_and_restored(folder_of, name, kind
         generator = torch.Generator().manual_seed(1)
         return np.asarray(pipeline(generator=generator, **how, **with_image).images[0])
 
-    before, network = make(), image_model(plain).network
+    before, network = make(), image_model_of(plain).network
     for unet_experts in (None, UNetExperts.start(network, width=2)):
         moesd = untrained(folder_of(name), unet_experts=unet_experts)
         changed = moesd.experts if unet_experts is None else unet_experts
@@ -550,13 +574,51 @@ def test_variants_of_a_pipeline_are_corrected_and_restored(folder_of, name, kind
         assert np.array_equal(make(), before)
 
 
-def controlnet(network):
+@torch.no_grad()
+def test_a_negative_prompt_that_flux_encodes_on_its_own_is_left_alone(folder_of):
+    pipeline = load_pipeline(folder_of("flux-dev"))
+    experts = UNetExperts.start(pipeline.transformer, width=2)
+    moesd = untrained(folder_of("flux-dev"))
+    for weight in moesd.experts.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    given, transform = [], pipeline.transformer.forward
+
+    def forward(*args, **kwargs):
+        given.append(kwargs["pooled_projections"])
+        return transform(*args, **kwargs)
+
+    pipeline.transformer.forward = forward
+    how = {"negative_prompt": "a cook", "true_cfg_scale": 2.0, "num_inference_steps": 1}
+    how |= {"height": 16, "width": 16}
+    pipeline("a nurse", **how)
+    with moesd.attach(pipeline):
+        pipeline("a nurse", **how)
+    (said, negative), (corrected, untouched) = given[:2], given[2:]
+    assert torch.equal(untouched, negative)
+    assert not torch.equal(corrected, said)
+    with (
+        replace(moesd, unet_experts=experts).attach(pipeline),
+        pytest.raises(ModelError, match="true_cfg_scale"),
+    ):
+        pipeline("a nurse", **how)
+
+
+def test_experts_in_the_denoiser_are_refused_where_attention_is_perturbed(folder_of):
+    plain = load_pipeline(folder_of("sd"))
+    pipeline = diffusers.StableDiffusionPAGPipeline.from_pipe(plain)
+    untrained(folder_of("sd")).attach(pipeline).detach()
+    moesd = untrained(folder_of("sd"), unet_experts=UNetExperts.start(plain.unet, width=2))
+    with pytest.raises(ModelError, match=r"StableDiffusionPAGPipeline .* side 'text'"):
+        moesd.attach(pipeline)
+
+
+def controlnet(network, **options):
     kind = type(network).__name__.removesuffix("Transformer2DModel")
     if kind == "UNet2DConditionModel":
         return diffusers.ControlNetModel.from_unet(
             network, conditioning_embedding_out_channels=(4, 8)
         )
-    return getattr(diffusers, f"{kind}ControlNetModel").from_config(network.config)
+    return getattr(diffusers, f"{kind}ControlNetModel").from_config(network.config, **options)
 
 
 @pytest.mark.parametrize("kind", ["calibrated", "minimal"])

@@ -103,7 +103,12 @@ _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
     ("PixArtAlphaPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=120)},
     ("PixArtSigmaPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=300)},
     # A Gemma 2, with the instruction of `_instruction`.
-    ("SanaPipeline",): {
+    (
+        "SanaPipeline",
+        "SanaControlNetPipeline",
+        "SanaSprintPipeline",
+        "SanaSprintImg2ImgPipeline",
+    ): {
         "text_encoder": replace(_DECODER, lowercase=True, max_tokens=300),
     },
     ("IFPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=77)},
@@ -192,11 +197,11 @@ def encoder_revision(
 
 def _instruction(pipeline: str) -> str:
     """Read what a pipeline writes before every prompt: the default of its ``__call__``."""
-    if pipeline != "SanaPipeline":
+    if not pipeline.startswith("Sana"):
         return ""
-    from diffusers import SanaPipeline
+    import diffusers
 
-    call = inspect.signature(SanaPipeline.__call__).parameters
+    call = inspect.signature(getattr(diffusers, pipeline).__call__).parameters
     return "\n".join(call["complex_human_instruction"].default)
 
 

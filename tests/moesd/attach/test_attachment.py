@@ -137,9 +137,10 @@ def test_another_unet_and_none_are_refused(bench, other, benches):
     other.unet = None
     with pytest.raises(ModelError, match="without a denoiser"):
         bench.moesd.attach(other)
-    crayon = type("CrayonPipeline", (), {"encode_prompt": None, **vars(other)})()
-    with pytest.raises(ModelError, match="a CrayonPipeline is of no family that can be corrected"):
-        bench.moesd.attach(crayon)
+    for name in ("CrayonPipeline", "FluxFillPipeline", "StableDiffusionXLPAGPipeline"):
+        crayon = type(name, (), {"encode_prompt": None, **vars(other)})()
+        with pytest.raises(ModelError, match=f"a {name} is of no family that can be corrected"):
+            bench.moesd.attach(crayon)
     other.text_encoder = None
     with pytest.raises(ModelError, match="no text_encoder"):
         bench.moesd.attach(other)
