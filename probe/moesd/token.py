@@ -150,14 +150,11 @@ class SpecialToken:
     def _n_tokens_before(self, encoder: TextEncoder, prompts: Sequence[str]) -> list[int]:
         heads = [prompt[: self.place(prompt)].rstrip() for prompt in prompts]
         heads = prepared(heads, lowercase=encoder.conditioning.lowercase)
-        if start := encoder.conditioning.instruction:
-            n_hidden = len(encoder.tokenizer(start).input_ids) - 2
-            ids = encoder.tokenizer([start + head for head in heads]).input_ids
-            return [min(len(head) - n_hidden, encoder.max_tokens - 2) for head in ids]
-        plain = ["a", *heads]
+        plain = [encoder.conditioning.instruction + head for head in ("a", *heads)]
         ids = encoder.tokenizer(plain, add_special_tokens=False).input_ids
-        n_start = encoder.tokenizer("a").input_ids.index(ids[0][0])  # T5 has no start token
-        return [min(n_start + len(head), encoder.max_tokens - 2) for head in ids[1:]]
+        n_start = encoder.tokenizer(plain[0]).input_ids.index(ids[0][0])  # T5 has no start token
+        n_more = n_start - encoder.n_hidden
+        return [min(n_more + len(head), encoder.max_tokens - 2) for head in ids[1:]]
 
     def states(self, encoder: TextEncoder, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Encode the result of `input_ids`, as `encode` does; differentiable in the vector.
@@ -195,9 +192,8 @@ class SpecialToken:
             )
 
         def insert(module: torch.nn.Module, args: object, embedded: torch.Tensor) -> torch.Tensor:
-            here = torch.arange(embedded.shape[1], device=embedded.device) == places.to(
-                embedded.device
-            ).unsqueeze(1)
+            at = torch.where(places < 0, places, places + encoder.n_hidden).to(embedded.device)
+            here = torch.arange(embedded.shape[1], device=embedded.device) == at.unsqueeze(1)
             return torch.where(here.unsqueeze(2), self.vector.to(embedded), embedded)
 
         # T5 looks tokens up in another module than the one whose weights it shares.

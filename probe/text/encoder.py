@@ -160,7 +160,7 @@ class TextEncoder:
             id=self.id,
             start=self.conditioning.instruction,
         )
-        return without(ids, self.n_hidden)
+        return without(ids, self.hidden)
 
     @torch.no_grad()
     def states(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
@@ -189,9 +189,10 @@ class TextEncoder:
         float32 Tensor of shape (n_prompts, n_tokens, n_features)
         """
         input_ids = input_ids.to(self.device)
-        if self.n_hidden:
-            hidden = torch.tensor(self._instruction, device=self.device).expand(len(input_ids), -1)
-            input_ids = torch.cat([input_ids[:, :1], hidden, input_ids[:, 1:]], dim=1)
+        if self._instruction:
+            told = torch.tensor(self._instruction, device=self.device).expand(len(input_ids), -1)
+            first = self.hidden.start
+            input_ids = torch.cat([input_ids[:, :first], told, input_ids[:, first:]], dim=1)
         states = layer_states(
             self.model,
             input_ids,
@@ -199,12 +200,22 @@ class TextEncoder:
             layer=self.conditioning.layer,
             final_norm=self.conditioning.final_norm,
         )
-        return without(states, self.n_hidden)
+        return without(states, self.hidden)
+
+    @property
+    def hidden(self) -> slice:
+        """Tokens of the instruction, which are read and left out; they follow a token of start."""
+        return slice(self._n_start, self._n_start + self.n_hidden)
 
     @property
     def n_hidden(self) -> int:
-        """Number of tokens of the instruction, which follow the first token and are left out."""
+        """Number of tokens of the instruction."""
         return len(self._instruction)
+
+    @cached_property
+    def _n_start(self) -> int:
+        """Number of tokens before the words of a prompt: 0 for the tokenizer of Qwen, else 1."""
+        return int(self.tokenizer("a").input_ids[0] in self.tokenizer.all_special_ids)
 
     @cached_property
     def _has_end(self) -> bool:
@@ -213,12 +224,14 @@ class TextEncoder:
 
     @cached_property
     def _instruction(self) -> list[int]:
-        """Token ids of the instruction, without the first and the last.
+        """Token ids of the instruction, without those of start and end.
 
-        The last may merge with the beginning of the prompt, as in diffusers' pipeline of Sana.
+        A space at its end merges with the prompt, as in diffusers' pipeline of Sana.
         """
-        text = self.conditioning.instruction
-        return list(self.tokenizer(text).input_ids[1:-1]) if text else []
+        if not (text := self.conditioning.instruction):
+            return []
+        plain, told = (list(self.tokenizer(of + "a").input_ids) for of in ("", text))
+        return told[self._n_start : self._n_start + len(told) - len(plain)]
 
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt, as `Conditioning.pooling` says.

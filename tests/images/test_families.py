@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import shutil
 import string
 from dataclasses import replace
@@ -357,6 +358,21 @@ def test_what_a_text_encoder_gives_has_its_place(folder_of, name, slot, given):
         torch.testing.assert_close(encoder.project(states, ids), pooled, **close)
     if place.mask:
         assert torch.equal(encoder.prompt_mask(ids).to(found.tensors[MASK]), found.tensors[MASK])
+
+
+@torch.no_grad()
+def test_after_an_instruction_the_token_stands_before_the_subject(folder_of):
+    encoder = TextEncoder.load(folder_of("sana"))
+    token = SpecialToken.start(encoder, ("nurse",))
+    ids, places = token.input_ids(encoder, ["a photo of a nurse"])
+    around = [
+        encoder.tokenizer.decode(of) for of in (ids[0, 1 : places[0]], ids[0, places[0] + 1 :])
+    ]
+    assert [re.sub("<pad>| ", "", of) for of in around] == ["▁a▁photo▁of▁a", "▁nurse"]
+    # As the embedding of the placeholder, the token changes nothing: not the instruction either.
+    idle = replace(token, vector=encoder.model.get_input_embeddings()(ids[0, :1])[0])
+    assert torch.equal(idle.states(encoder, ids, places), encoder.forward_ids(ids))
+    assert not torch.equal(token.states(encoder, ids, places), encoder.forward_ids(ids))
 
 
 ALL = [("sdxl", "all", {STATES, POOLED}), ("sd3", "all", {STATES, POOLED})]

@@ -224,8 +224,14 @@ def decoder(bert_tokenizer: BertTokenizer) -> Callable[..., TextEncoder]:
     """A function that makes a Gemma 2 of random weights, with some options of its tokenizer."""
     words = [*bert_tokenizer.get_vocab(), "man", "woman", "male", "female"]
 
-    def make(instruction: str = "", **options: Any) -> TextEncoder:
+    def make(
+        instruction: str = "", template: str = "[CLS] $A [SEP]", **options: Any
+    ) -> TextEncoder:
         tokenizer = BertTokenizer({word: row for row, word in enumerate(words)}, **options)
+        special = [(word, words.index(word)) for word in ("[CLS]", "[SEP]") if word in template]
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=template, special_tokens=special
+        )
         sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 16}
         config = Gemma2Config(
             vocab_size=len(tokenizer), num_attention_heads=2, num_key_value_heads=1, **sizes

@@ -128,6 +128,26 @@ def test_an_instruction_is_read_but_its_states_are_not_recorded(decoder):
     assert np.abs(ours.states["residual"] - unlike.states["residual"]).max() > 0.1
 
 
+@pytest.mark.parametrize("template", ["[CLS] $A [SEP]", "[CLS] $A", "$A"])  # BERT, Gemma, Qwen
+def test_the_tokens_after_an_instruction_have_their_roles(decoder, explicit, template):
+    told, prompts = "a photo of work, ", explicit  # all of which end with their subject
+    kept = record(
+        decoder(told, template), prompts, sites=["residual"], positions=["subject", "end"]
+    )
+    plain = record(
+        decoder(template=template),
+        [told + prompt for prompt in prompts.prompts],
+        sites=["residual"],
+        positions=["end"],
+    )
+    np.testing.assert_allclose(
+        kept.at("residual", 2, "end"), plain.at("residual", 2, "end"), atol=1e-5
+    )
+    is_last = not template.endswith("[SEP]")
+    same = np.array_equal(kept.at("residual", 2, "subject"), kept.at("residual", 2, "end"))
+    assert same == is_last
+
+
 def test_after_an_instruction_a_whole_male_prompt_makes_the_female_one_male(decoder):
     pairs = PromptSet.build(Lexicon.load()).select(
         group=["male", "female"], subject=["nurse", "CEO", "mechanic"]

@@ -78,7 +78,7 @@ def attribute_heads(
     Elhage et al., *A Mathematical Framework for Transformer Circuits* (2021), for direct paths;
     Vig et al., NeurIPS 2020, for effects of heads.
     """
-    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.n_hidden)
+    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.hidden)
     counterfactuals = align(encoder, prompts)
     if kinds is None:
         kinds = KINDS if isinstance(architecture.final_norm, nn.LayerNorm) else ("patching",)

@@ -89,7 +89,7 @@ def patch_states(
     """
     if unknown := [name for name in positions if name not in (*ROLES, "all")]:
         raise ValueError(f"position {unknown[0]!r} is not there; choose from {[*ROLES, 'all']}")
-    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.n_hidden)
+    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.hidden)
     counterfactuals = align(encoder, prompts)
     points = [point for site in dict.fromkeys(sites) for point in architecture.points(site)]
     roles: TokenMask = np.stack([counterfactuals.roles[name] for name in positions])

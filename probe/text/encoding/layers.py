@@ -104,9 +104,11 @@ def find_final_norm(model: Any) -> nn.Module | None:
     return None
 
 
-def without(tokens: torch.Tensor, n_hidden: int) -> torch.Tensor:
-    """Leave out an instruction's tokens, which follow the first: (n_prompts, n_tokens, ...)."""
-    return torch.cat([tokens[:, :1], tokens[:, 1 + n_hidden :]], dim=1) if n_hidden else tokens
+def without(tokens: torch.Tensor, hidden: slice) -> torch.Tensor:
+    """Leave out the tokens of an instruction: (n_prompts, n_tokens, ...)."""
+    if hidden.start == hidden.stop:
+        return tokens
+    return torch.cat([tokens[:, : hidden.start], tokens[:, hidden.stop :]], dim=1)
 
 
 def before(module: nn.Module, edit: Edit) -> RemovableHandle:

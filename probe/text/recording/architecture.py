@@ -57,9 +57,8 @@ class Architecture:
     n_heads: int
     final_norm: nn.Module | None
     """The normalisation after the last layer; None where there is none, or it is not applied."""
-    n_hidden: int = 0
-    """Tokens of an instruction, after the first token; edits neither see nor change their states.
-    """
+    hidden: slice
+    """Tokens of an instruction: edits neither see nor change their states."""
 
     @property
     def n_features(self) -> int:
@@ -88,8 +87,8 @@ class Architecture:
 
     def _attach(self, point: Point, edit: Edit) -> RemovableHandle:
         site, layer = point
-        if self.n_hidden:
-            edit = partial(_edit_visible, edit=edit, n_hidden=self.n_hidden)
+        if self.hidden.stop:
+            edit = partial(_edit_visible, edit=edit, hidden=self.hidden)
         if point == ("residual", 0):
             return before(self.layers[0], edit)
         if site == HEADS:
@@ -99,12 +98,12 @@ class Architecture:
 
 
 def find_architecture(
-    model: Any, conditioning: Conditioning | None = None, n_hidden: int = 0
+    model: Any, conditioning: Conditioning | None = None, hidden: slice = slice(0, 0)
 ) -> Architecture:
     """Find the layers of a text encoder and their parts, by the names in `PARTS`.
 
     Layers after the one that a conditioning reads, and a last normalisation that it does not apply,
-    are left out: they are not run. ``n_hidden`` is `TextEncoder.n_hidden`.
+    are left out: they are not run. ``hidden`` is `TextEncoder.hidden`.
     """
     read = conditioning or Conditioning()
     every: list[Any] = list(find_layers(model))
@@ -122,7 +121,7 @@ def find_architecture(
                 mlp=tuple(mlp),
                 n_heads=int(model.config.num_attention_heads),
                 final_norm=find_final_norm(model) if read.final_norm else None,
-                n_hidden=n_hidden,
+                hidden=hidden,
             )
         except AttributeError:
             continue
@@ -132,8 +131,9 @@ def find_architecture(
     )
 
 
-def _edit_visible(states: torch.Tensor, *, edit: Edit, n_hidden: int) -> torch.Tensor | None:
-    edited = edit(without(states, n_hidden))
+def _edit_visible(states: torch.Tensor, *, edit: Edit, hidden: slice) -> torch.Tensor | None:
+    edited = edit(without(states, hidden))
     if edited is None:
         return None
-    return torch.cat([edited[:, :1], states[:, 1 : 1 + n_hidden], edited[:, 1:]], dim=1)
+    first = hidden.start
+    return torch.cat([edited[:, :first], states[:, hidden], edited[:, first:]], dim=1)

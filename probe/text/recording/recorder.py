@@ -77,7 +77,7 @@ def record(
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
     if not texts:
         raise DataError("there are no prompts to record; needed at least 1")
-    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.n_hidden)
+    architecture = find_architecture(encoder.model, encoder.conditioning, encoder.hidden)
     chosen = {
         site: tuple(layer for _, layer in architecture.points(site))
         for site in dict.fromkeys(sites)
