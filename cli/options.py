@@ -63,6 +63,10 @@ start_options = option_group(
     "Start of a run",
     model={"help": "tinytown, a folder, or a hub id. Needed for a new run only."},
     encoder={"help": "Text encoder of a pipeline that has several; its first one if not given."},
+    instruction={
+        "help": "Text that a decoder-only text encoder alone (Gemma, Llama, ...) reads before "
+        "every prompt; that of Sana is the pipeline's own."
+    },
     lexicon={
         "type": FILE,
         "help": "Lexicon of words and templates (TOML), copied into RUN; the shipped one if not "

@@ -56,6 +56,7 @@ class Experiment:
         seed: int | None = None,
         lexicon: Path | None = None,
         encoder: str | None = None,
+        instruction: str | None = None,
         prompts: PromptFile | None = None,
         split: int | None = None,
         language: str | None = None,
@@ -76,6 +77,8 @@ class Experiment:
             Words and templates; those of the package if not given.
         encoder : str, optional
             Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
+        instruction : str, optional
+            Text that a decoder-only text encoder alone reads before every prompt.
         prompts : PromptFile, optional
             The user's, as read by `probe.text.prompt_files.read_prompts`.
         split : int, optional
@@ -85,7 +88,8 @@ class Experiment:
         """
         words: dict[str, Any] = {"lexicon": lexicon, "prompts": prompts, "split": split}
         words |= {"language": language, "form": form}
-        start(Path(folder), model=model, seed=seed, encoder=encoder, **words)
+        words |= {"encoder": encoder, "instruction": instruction}
+        start(Path(folder), model=model, seed=seed, **words)
         return cls.open(folder, device=device, progress=progress, executor=executor)
 
     @classmethod

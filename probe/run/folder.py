@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from probe.io.executors import Executor
     from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
+    from probe.text.encoding.conditioning import Conditioning
     from probe.text.prompts import PromptSet
 
 INTERVALS = "exact shares, rates, areas; others as wide as Student's; hidden information by root"
@@ -96,7 +97,16 @@ class Run:
             return read_provenance(self.folder / "embeddings/vectors.safetensors").revision
         from probe.text.encoding.conditioning import encoder_revision
 
-        return encoder_revision(self.model_folder, self.config.embed.encoder or None)
+        encoder = self.config.embed.encoder or None
+        return encoder_revision(self.model_folder, encoder, self.conditioning)
+
+    @cached_property
+    def conditioning(self) -> Conditioning | None:
+        """How the text encoder is read with the instruction of the settings; None without one."""
+        from probe.text.encoding.conditioning import instructed
+
+        told = self.config.embed.instruction
+        return instructed(self.model_folder, told) if told else None
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -119,7 +129,12 @@ class Run:
         from probe.text.encoder import TextEncoder
 
         encoder = self.config.embed.encoder or None
-        return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
+        return TextEncoder.load(
+            self.config.model,
+            encoder=encoder,
+            conditioning=self.conditioning,
+            device=self.device,
+        )
 
     def load_other_encoders(self) -> list[TextEncoder]:
         """Open the model's text encoders but that of the run."""

@@ -35,6 +35,7 @@ def start(
     seed: int | None,
     lexicon: Path | None,
     encoder: str | None,
+    instruction: str | None,
     prompts: PromptFile | None,
     split: int | None = None,
     language: str | None = None,
@@ -47,20 +48,27 @@ def start(
     if not model.strip():
         raise OptionError("model is empty; needed 'tinytown', a folder, or a hub id")
     config = _config_of(folder, model) or _new_config(model)
-    given = (encoder, lexicon, prompts, split, language, form)
+    given = (encoder, instruction, lexicon, prompts, split, language, form)
     if config.is_imported and any(of is not None for of in given):
         raise ArtifactError(
             f"{folder} is a run of {config.model!r}, which has no encoder to embed prompts with; "
             "start a run of a model in another folder"
         )
-    if encoder is not None and encoder != config.embed.encoder:
+    for name, value, without in (
+        ("encoder", encoder, "the first text encoder"),
+        ("instruction", instruction, "no instruction"),
+    ):
+        if value is None or value == (old := getattr(config.embed, name)):
+            continue
         if _holds_embeddings(folder):
             raise ArtifactError(
-                f"{folder} is a run of {config.embed.encoder or 'the first text encoder'!r}, "
-                f"not of {encoder!r}; start a new run in another folder"
+                f"{folder} is a run of {old or without!r}, not of {value!r}; start a new run in "
+                "another folder"
             )
+        config = config.with_settings("embed", {name: value})
+    if encoder is not None:
         choose_encoder(resolve_model(model), encoder)
-        config = config.with_settings("embed", {"encoder": encoder})
+    _ = Run(folder, config).conditioning
     chosen: dict[str, Any] = {"language": language, "form": form, "split": split}
     chosen["lexicon"] = None if lexicon is None else _LEXICON
     files = {_LEXICON: lexicon} if lexicon is not None else {}

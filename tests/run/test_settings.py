@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import transformers
 from PIL import Image
 
 from figures.text.terms import BOUNDED
@@ -15,6 +18,8 @@ from probe.run import Experiment
 from probe.run.registry import STAGES
 from probe.run.stages import generate
 from probe.run.sweep import parse_axes, run_sweep
+from probe.text.embeddings import EmbeddingStore
+from probe.text.encoder import TextEncoder
 
 TABLE = 'values = ["woman", "man"]\n[subjects]\nnurse = [0.25, 0.75]\n'
 
@@ -167,3 +172,48 @@ def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp
     assert MoESD.load(moved / "moesd").recipe == line
     swept = run_sweep(moved, parse_axes(["train.diffusion_steps=2"]))  # reads them from the run
     assert len(swept.table["variant"].unique()) == 1
+
+
+@pytest.fixture
+def decoder(tmp_path: Path, pipeline_folder: Path) -> Path:
+    """The folder of a decoder-only encoder of random weights."""
+    words = transformers.CLIPTokenizer.from_pretrained(pipeline_folder / "tokenizer")
+    config = transformers.Gemma2Config(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    transformers.Gemma2Model(config).save_pretrained(tmp_path / "decoder")
+    words.save_pretrained(tmp_path / "decoder")
+    return tmp_path / "decoder"
+
+
+def test_a_run_keeps_the_instruction_that_its_encoder_reads(
+    decoder, small_lexicon, tmp_path, done, refusal
+):
+    told, plain = tmp_path / "told", tmp_path / "plain"
+    start = "--model", decoder, "--lexicon", small_lexicon
+    done("embed", told, *start, "--instruction", "Be fair: ")
+    done("embed", plain, *start)
+    prompts = EmbeddingStore.open(told / "embeddings").prompt_set.prompts
+    kept = replace(TextEncoder.load(decoder).conditioning, instruction="Be fair: ")
+    for run, conditioning in ((told, kept), (plain, None)):
+        expected = TextEncoder.load(decoder, conditioning=conditioning).embed(prompts)
+        found = EmbeddingStore.open(run / "embeddings").vectors()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert Experiment.open(told).config.embed.instruction == "Be fair: "
+    done("embed", told)  # without the option again
+    message = refusal("embed", told, "--instruction", "Be bold: ")
+    assert "'Be fair: ', not of 'Be bold: '; start a new run" in message
+
+
+def test_an_instruction_is_refused_for_an_encoder_that_reads_none(tmp_path, refusal):
+    message = refusal(
+        "embed", tmp_path / "run", "--model", "tinytown", "--instruction", "Be fair", code=2
+    )
+    assert "needed a decoder-only text encoder alone" in message
+    assert not (tmp_path / "run" / "config.toml").exists()

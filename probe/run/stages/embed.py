@@ -35,6 +35,11 @@ class EmbedConfig(Settings):
         choices=("", *FORMS),
     )
     encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
+    instruction: str = setting(
+        "",
+        "Text that a decoder-only text encoder alone (Gemma, Llama, ...) reads before every "
+        "prompt; that of Sana is the pipeline's own.",
+    )
     prompts: str = setting(
         "", "Prompts of your own, placed on the axis too; none if empty.", names_file=bool
     )

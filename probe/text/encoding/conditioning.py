@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from probe.errors import ModelError
+from probe.errors import ModelError, OptionError
 from probe.io.files import hash_parts
 from probe.text.checkpoints import (
     choose_encoder,
@@ -168,6 +168,20 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
 def family_conditioning(model_type: str) -> Conditioning:
     """Conditioning of a text encoder outside of a pipeline, by the type in its configuration."""
     return _ALONE.get(model_type, _WORDS)
+
+
+def instructed(folder: Path, instruction: str) -> Conditioning:
+    """Conditioning of a decoder-only text encoder alone that reads an instruction first."""
+    is_decoder = not text_encoders(folder) and (
+        read_config(folder / "config.json").get("model_type") in DECODERS
+    )
+    if not is_decoder:
+        raise OptionError(
+            f"instruction is {instruction[:100]!r}, but {folder} has an encoder that reads none "
+            "or its pipeline's own; needed a decoder-only text encoder alone, of type "
+            f"{', '.join(DECODERS)}"
+        )
+    return replace(known_conditioning(folder), instruction=instruction)
 
 
 def encoder_revision(
