@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def load_pipeline(
     weights = choose_weights(folder, parts, denoiser, device=where, dtype=dtype, offload=offload)
     entries = read_config(folder / INDEX)
     absent = {part: None for part, entry in entries.items() if entry == [None, None]}
-    absent |= {} if family is None else family.loading
+    absent |= {} if family is None else {**family.loading, **_unnamed(name, entries)}
     shows_bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -127,6 +127,20 @@ def check_pipeline(folder: Path) -> type[ImageModel] | None:
         )
     refuse_pickle(folder)
     return family
+
+
+def _unnamed(class_name: str, entries: Mapping[str, Any]) -> dict[str, None]:
+    """Parts of a family's class that its index does not name: `check_pipeline` lets it spare them.
+
+    diffusers opens Stable Diffusion 3 without T5 only if it is told of the absence.
+    """
+    import diffusers
+
+    if (kind := getattr(diffusers, class_name, None)) is None:  # a plugin's
+        return {}
+    taken = inspect.signature(kind).parameters.values()
+    needed = (of.name for of in taken if of.default is of.empty)
+    return {name: None for name in needed if name not in entries}
 
 
 def _takes_prompts(class_name: str) -> bool:

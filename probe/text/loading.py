@@ -112,6 +112,12 @@ def _find(folder: Path, slot: str) -> tuple[Path, Path, str]:
                 f"the pipeline in {folder} has no {words}; needed it for its {slot}: give a "
                 "text-to-image pipeline"
             )
+        for part in (slot, words):
+            if not (folder / part).is_dir():
+                raise ModelError(
+                    f"{folder / part} is not there, which the pipeline's index names; fetch it, or "
+                    "choose another text encoder with --encoder"
+                )
         return folder / slot, folder / words, index[slot][1]
     config = read_config(folder / "config.json")
     if _PROJECTED in (config.get("architectures") or ()):

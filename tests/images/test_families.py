@@ -15,6 +15,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.profiler import profile
 
@@ -670,9 +671,36 @@ def test_parts_of_mixed_precision_are_opened_in_one(folder_of, tmp_path):
     folder = edited(folder_of("flux-dev"), tmp_path / "mixed")
     half = transformers.T5EncoderModel.from_pretrained(folder / "text_encoder_2").half()
     half.save_pretrained(folder / "text_encoder_2")
+    file = folder / "text_encoder" / "model.safetensors"  # of which one part is half, too
+    weights = load_file(file)
+    mixed = {name: weight.half() for name, weight in weights.items() if "mlp" in name}
+    save_file(weights | mixed, file, metadata={"format": "pt"})
     pipeline = load_pipeline(folder)
-    parts = (of for of in pipeline.components.values() if isinstance(of, torch.nn.Module))
-    assert {of.dtype for of in parts} == {torch.float32}
+    parts = [of for of in pipeline.components.values() if isinstance(of, torch.nn.Module)]
+    parts += [TextEncoder.load(folder, encoder=of).model for of in text_encoders(folder)]
+    assert {weight.dtype for of in parts for weight in of.parameters()} == {torch.float32}
+
+
+def test_an_index_that_does_not_name_the_t5_of_stable_diffusion_3_is_one_without(
+    folder_of, tmp_path
+):
+    folder = edited(folder_of("sd3-no-t5"), tmp_path / "sd3")
+    index = json.loads((folder / "model_index.json").read_text())
+    for name in ("text_encoder_3", "tokenizer_3"):
+        del index[name]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert load_pipeline(folder).text_encoder_3 is None
+
+
+def test_a_text_encoder_that_is_named_but_not_there_is_refused_in_one_line(folder_of, tmp_path):
+    folder = edited(folder_of("sd3"), tmp_path / "sd3")
+    for name in ("tokenizer_3", "text_encoder_3"):
+        shutil.rmtree(folder / name)
+        with pytest.raises(
+            ModelError, match=f"{name} is not there, .*; fetch it, or choose another"
+        ) as caught:
+            TextEncoder.load(folder, encoder="text_encoder_3")
+        assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_opened_is_refused_in_one_line(folder_of, tmp_path):
