@@ -155,10 +155,11 @@ class TextEncoder:
         ids = pad_ids(
             self.tokenizer,
             prompts,
-            max_tokens=self.max_tokens + self.n_hidden,
+            max_tokens=self.max_tokens,
             lowercase=self.conditioning.lowercase,
             id=self.id,
             start=self.conditioning.instruction,
+            n_start=self.n_hidden,
         )
         return without(ids, self.hidden)
 

@@ -151,6 +151,14 @@ def test_a_prompt_of_ten_thousand_characters_is_cut_and_announced(encoder, caplo
     assert np.isfinite(encoder.embed([long])).all()
 
 
+def test_the_limit_that_is_announced_is_the_prompts_own_and_not_that_of_an_instruction(
+    decoder, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("probe"), "propagate", True)
+    decoder("a photo of work, ").tokenize(["a nurse " * 50])
+    assert "1 of 1 prompts are longer than the 32 tokens" in caplog.text
+
+
 @pytest.mark.parametrize("bad", ["", "  ", "a\0b", "\ud800"])
 def test_a_bad_prompt_is_refused_before_anything_is_encoded(encoder, bad):
     for encode in (encoder.tokenize, encoder.states, encoder.embed):

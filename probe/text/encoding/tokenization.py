@@ -35,22 +35,27 @@ def pad_ids(
     lowercase: bool,
     id: str,
     start: str = "",
+    n_start: int = 0,
 ) -> torch.Tensor:
-    """Tokenize prompts to one length, each after ``start``; see `TextEncoder.tokenize`."""
+    """Tokenize prompts to one length, each after ``start``; see `TextEncoder.tokenize`.
+
+    The result is of shape (n_prompts, max_tokens + n_start), where ``n_start`` are the tokens of
+    ``start``.
+    """
     prompts = [start + prompt for prompt in prepared(prompts, lowercase=lowercase)]
     if not prompts:
-        return torch.empty(0, max_tokens, dtype=torch.int64)
+        return torch.empty(0, max_tokens + n_start, dtype=torch.int64)
     encoded = tokenizer(
         prompts,
         padding="max_length",
-        max_length=max_tokens,
+        max_length=max_tokens + n_start,
         truncation=True,
         return_attention_mask=True,
         return_tensors="pt",
     )
     full = list(compress(prompts, encoded.attention_mask.bool().all(dim=1).tolist()))
     lengths = [len(row) for row in tokenizer(full, verbose=False).input_ids] if full else []
-    if n_cut := sum(length > max_tokens for length in lengths):
+    if n_cut := sum(length > max_tokens + n_start for length in lengths):
         _logger.warning(
             "%d of %d prompts are longer than the %d tokens of %s and were cut off",
             *(n_cut, len(prompts), max_tokens, id),
