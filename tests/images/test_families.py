@@ -623,7 +623,17 @@ def test_a_negative_prompt_that_flux_encodes_on_its_own_is_left_alone(folder_of)
 def test_experts_in_the_denoiser_are_refused_where_attention_is_perturbed(folder_of):
     plain = load_pipeline(folder_of("sd"))
     pipeline = diffusers.StableDiffusionPAGPipeline.from_pipe(plain)
-    untrained(folder_of("sd")).attach(pipeline).detach()
+    pipeline.set_progress_bar_config(disable=True)
+
+    def make():
+        seed = torch.Generator().manual_seed(1)
+        return np.asarray(pipeline("a nurse", generator=seed, num_inference_steps=STEPS).images[0])
+
+    moesd, before = untrained(folder_of("sd")), make()
+    for weight in moesd.experts.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    with moesd.attach(pipeline):
+        assert not np.array_equal(make(), before)
     moesd = untrained(folder_of("sd"), unet_experts=UNetExperts.start(plain.unet, width=2))
     with pytest.raises(ModelError, match=r"StableDiffusionPAGPipeline .* side 'text'"):
         moesd.attach(pipeline)
