@@ -33,6 +33,7 @@ from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.tokenization import (
     batches_by_length,
     distinct_prompts,
+    instruction_ids,
     pad_ids,
     rows_together,
     token_limit,
@@ -190,10 +191,10 @@ class TextEncoder:
         float32 Tensor of shape (n_prompts, n_tokens, n_features)
         """
         input_ids = input_ids.to(self.device)
-        if self._instruction:
-            told = torch.tensor(self._instruction, device=self.device).expand(len(input_ids), -1)
-            first = self.hidden.start
-            input_ids = torch.cat([input_ids[:, :first], told, input_ids[:, first:]], dim=1)
+        if self.n_hidden:
+            first, told = self._instruction
+            hidden = torch.tensor(told, device=self.device).expand(len(input_ids), -1)
+            input_ids = torch.cat([input_ids[:, :first], hidden, input_ids[:, first:]], dim=1)
         states = layer_states(
             self.model,
             input_ids,
@@ -206,33 +207,22 @@ class TextEncoder:
     @property
     def hidden(self) -> slice:
         """Tokens of the instruction, which are read and left out; they follow a token of start."""
-        return slice(self._n_start, self._n_start + self.n_hidden)
+        n_start, told = self._instruction
+        return slice(n_start, n_start + len(told))
 
     @property
     def n_hidden(self) -> int:
         """Number of tokens of the instruction."""
-        return len(self._instruction)
+        return len(self._instruction[1])
 
     @cached_property
-    def _n_start(self) -> int:
-        """Number of tokens before the words of a prompt: 0 for the tokenizer of Qwen, else 1."""
-        return int(self.tokenizer("a").input_ids[0] in self.tokenizer.all_special_ids)
+    def _instruction(self) -> tuple[int, list[int]]:
+        return instruction_ids(self.tokenizer, self.conditioning.instruction)
 
     @cached_property
     def _has_end(self) -> bool:
         """Whether the tokenizer closes a prompt; those of most decoder-only models do not."""
         return bool(self.tokenizer("a").input_ids[-1] == self.tokenizer.eos_token_id)
-
-    @cached_property
-    def _instruction(self) -> list[int]:
-        """Token ids of the instruction, without those of start and end.
-
-        A space at its end merges with the prompt, as in diffusers' pipeline of Sana.
-        """
-        if not (text := self.conditioning.instruction):
-            return []
-        plain, told = (list(self.tokenizer(of + "a").input_ids) for of in ("", text))
-        return told[self._n_start : self._n_start + len(told) - len(plain)]
 
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt, as `Conditioning.pooling` says.

@@ -70,7 +70,7 @@ def test_an_encoder_without_a_start_token_gets_the_token_before_the_subject(town
     ids = torch.tensor([without_start("a photo of a nurse").input_ids])
     encoder = SimpleNamespace(
         tokenizer=without_start, tokenize=lambda _: ids, max_tokens=ids.shape[1],
-        conditioning=town.encoder.conditioning,
+        conditioning=town.encoder.conditioning, n_hidden=0,
     )  # fmt: skip
     n_before = len(words("a photo of a", add_special_tokens=False).input_ids)
     assert token.input_ids(encoder, ["a photo of a nurse"])[1].tolist() == [n_before]

@@ -64,6 +64,19 @@ def pad_ids(
     return ids
 
 
+def instruction_ids(tokenizer: Any, instruction: str) -> tuple[int, list[int]]:
+    """Token ids of an instruction, and how many the tokenizer puts before the words of a prompt.
+
+    Those are 0 (Qwen) or 1. A space at the end of the instruction merges with the prompt, as in
+    diffusers' pipeline of Sana.
+    """
+    if not instruction:
+        return 0, []
+    plain, told = (list(tokenizer(of + "a").input_ids) for of in ("", instruction))
+    n_start = int(plain[0] in tokenizer.all_special_ids)
+    return n_start, told[n_start : n_start + len(told) - len(plain)]
+
+
 def distinct_prompts(prompts: Sequence[str]) -> tuple[list[str], list[int]]:
     """The distinct prompts, and the position among them of each prompt."""
     check_no_string("prompts", prompts)
