@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 DEMO_IMAGES ?= 16
+MODEL ?= tinytown
 
 .PHONY: demo results real-models test lint types notebooks train-tinytown docs paper dist clean
 
 demo: $(VENV)/.installed
-	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) --seed 7
+	$(BIN)/moesd-probe run $(RUN) --model $(MODEL) --n-images $(DEMO_IMAGES) --seed 7
 
 results: $(VENV)/.installed  # hours; Ctrl-C and the same command resume
 	$(BIN)/python benchmarks/results/results.py
@@ -35,7 +36,7 @@ paper: $(VENV)/.installed
 	$(BIN)/moesd-probe visualize $(RUN) --format pdf
 
 train-tinytown: $(VENV)/.installed
-	$(BIN)/python -m cli.tinytown
+	$(BIN)/python -m cli.tinytown --model $(MODEL)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m cli.reference > docs/cli.md

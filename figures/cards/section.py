@@ -15,6 +15,7 @@ from figures.text.terms import DRIFT, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
 from probe.run.routing import router_in_use
 from probe.stats.notation import interval, number, p_value
+from probe.text.checkpoints import SHIPPED
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def bias_section(evidence: Evidence) -> Markdown:
         "bias.md.j2",
         begin=Markdown(BEGIN),
         end=Markdown(END),
-        is_tinytown=config.model == "tinytown",
+        is_laboratory=config.model in SHIPPED,
         evidence=evidence,
         quality=quality,
         finding=finding(quality, evidence.counts, model=evidence.model, prompt=evidence.prompt),

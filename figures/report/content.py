@@ -22,6 +22,7 @@ from figures.text.tables import attribute_rows, evaluation_parts, split_blocks
 from figures.text.terms import DRIFT, SPLITS, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
 from probe.run.files import SIDES
+from probe.text.checkpoints import SHIPPED
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -87,7 +88,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
         "run": files.run.resolve().name,
         "made": made,
-        "is_tinytown": made.model == "tinytown",
+        "is_laboratory": made.model in SHIPPED,
         "finding": finding(quality, shares, model=made.model, prompt=prompt),
         "dots": dots(by_subject, target=1 / len(values)),
         "examples": examples(files),

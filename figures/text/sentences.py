@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from figures.text.result import UNSEEN, WARNING, beyond_chance, one_sided, price, untouched
 from probe.run.files import SIDES
 from probe.stats.notation import interval, number, p_value, percent
+from probe.text.checkpoints import SHIPPED
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -177,9 +178,9 @@ def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
     known = f"{len(values)} values ({', '.join(values)})"
     binary = "binary here: " if len(values) == 2 else ""
     return [
-        "Anything about Stable Diffusion. The bias of tinytown was planted, its world is drawn, "
+        f"Anything about Stable Diffusion. The bias of {model} was planted, its world is drawn, "
         "and its results only show whether the method works where the truth is known."
-        if model == "tinytown"
+        if model in SHIPPED
         else "Anything about another model, another revision or other settings than these.",
         f"Who the people in the images are. A classifier reports what it perceives; perceived "
         f"{attribute} is not identity, and it is {binary}the classifier knows {known}, "

@@ -34,8 +34,8 @@ class Config:
     """Every setting of a run, by table: ``config.fit.n_bootstrap``."""
 
     model: str
-    """``"tinytown"``, a folder or a hub id, as the user named it; ``"import:FILE"`` in a run of
-    imported vectors, which has no model."""
+    """A laboratory model such as ``"tinytown"``, a folder or a hub id, as the user named it;
+    ``"import:FILE"`` in a run of imported vectors, which has no model."""
     tables: Mapping[str, Settings] = field(default_factory=dict)
     """Tables by name; those of `settings_tables` that are not given have their defaults."""
 

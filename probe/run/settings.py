@@ -46,7 +46,7 @@ def start(
     Whatever is wrong is refused before anything is written.
     """
     if not model.strip():
-        raise OptionError("model is empty; needed 'tinytown', a folder, or a hub id")
+        raise OptionError("model is empty; needed tinytown, a folder, or a hub id")
     config = _config_of(folder, model) or _new_config(model)
     given = (encoder, instruction, lexicon, prompts, split, language, form)
     if config.is_imported and any(of is not None for of in given):

@@ -9,8 +9,10 @@ from typing import Any
 from probe.errors import ModelError, OptionError
 from probe.io.files import hash_parts, one_line, parse_json, read_whole
 
-TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
-"""The model that ships with the package."""
+_LABORATORY = Path(__file__).parent.parent / "tinytown" / "weights"
+SHIPPED = {name: _LABORATORY / name for name in ("tinytown", "tinytown-xl", "tinytown-dit")}
+"""The laboratory models that ship with the package."""
+TINYTOWN = SHIPPED["tinytown"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAFE = ("*.safetensors",)
@@ -29,17 +31,17 @@ _LEFT = ("*.fp16.*", "*.non_ema.*", "onnx/*", "openvino/*")
 def resolve_model(model: str | Path) -> Path:
     """Find the folder of a model; `ModelError` if it does not exist or cannot be fetched.
 
-    ``model`` is ``"tinytown"``, a folder, or a hub id such as
+    ``model`` is a name of `SHIPPED`, a folder, or a hub id such as
     ``"stable-diffusion-v1-5/stable-diffusion-v1-5"``, which is looked up in the local Hugging Face
     cache first and then fetched, unless ``HF_HUB_OFFLINE`` is set.
     """
-    if model == "tinytown":
-        if missing := _missing_parts(TINYTOWN):
+    if shipped := SHIPPED.get(str(model)):
+        if missing := _missing_parts(shipped):
             raise ModelError(
-                f"tinytown is incomplete: {TINYTOWN} has no {missing}; reinstall the "
-                "package, or make the weights with `make train-tinytown`"
+                f"{model} is incomplete: {shipped} has no {missing}; reinstall the package, or "
+                f"make the weights with `make train-tinytown MODEL={model}`"
             )
-        return TINYTOWN
+        return shipped
     with suppress(OSError, ValueError, RuntimeError):  # too long, a NUL byte, no such user
         folder = Path(model).expanduser()
         if folder.is_dir():
@@ -52,8 +54,9 @@ def resolve_model(model: str | Path) -> Path:
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
         return _from_hub(model)
     raise ModelError(
-        f"unknown model {str(model)[:200]!r}: there is no such folder; give 'tinytown', a folder, "
-        "or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5"
+        f"unknown model {str(model)[:200]!r}: there is no such folder; give one of "
+        f"{', '.join(SHIPPED)}, a folder, or a hub id such as "
+        "stable-diffusion-v1-5/stable-diffusion-v1-5"
     )
 
 

@@ -25,9 +25,12 @@ WEIGHTS = "*.safetensors"
 UNSEEN_SEED = 99
 
 
-def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
-    """Correlate the text bias score of the occupations (positive: male) with the planted shares."""
-    encoder = TextEncoder.load(model)
+def measure_encoder(model: Path, lexicon: Lexicon, name: str | None = None) -> dict[str, float]:
+    """Correlate the text bias score of the occupations (positive: male) with the planted shares.
+
+    ``name`` is a text encoder of the model, its first one by default.
+    """
+    encoder = TextEncoder.load(model, encoder=name)
     prompts = PromptSet.build(lexicon)
     z = encoder.embed(prompts.prompts)
     male, female = prompts.pairs()

@@ -1,7 +1,9 @@
 """The training stages: tokenizer and CLIP, autoencoder, classifiers, denoiser."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -222,9 +224,10 @@ def encode_captions(
 
 
 def denoiser_training(
+    model: UNet2DConditionModel,
     latents: torch.Tensor,
-    states: torch.Tensor,
     rows: torch.Tensor,
+    given: Callable[[torch.Tensor], dict[str, Any]],
     folder: Path,
     *,
     seed: int,
@@ -232,11 +235,11 @@ def denoiser_training(
 ) -> Training:
     """Predict the noise in noised latents under their caption (Ho et al. 2020).
 
+    ``given`` returns the model's inputs for rows of captions, of which 0 is the empty one.
+
     The noise level weighs as in velocity prediction, up to `MAX_WEIGHT`, for what an image shows is
     decided at high noise, where the unweighted error says little about it.
     """
-    torch.manual_seed(seed)
-    model: UNet2DConditionModel = architecture.denoiser()
     noise_scheduler = architecture.scheduler()
     n_timesteps = noise_scheduler.config.num_train_timesteps
     weights = (1 / noise_scheduler.alphas_cumprod).clamp(max=MAX_WEIGHT)
@@ -250,7 +253,7 @@ def denoiser_training(
         clean = latents[chosen]
         noise = torch.randn(clean.shape, generator=rng)
         noised = noise_scheduler.add_noise(clean, noise, timesteps)
-        error = (model(noised, timesteps, states[captions]).sample - noise).square()
+        error = (model(noised, timesteps, **given(captions)).sample - noise).square()
         loss: torch.Tensor = (error.mean(dim=(1, 2, 3)) * weights[timesteps]).mean()
         return loss
 

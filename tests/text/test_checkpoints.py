@@ -65,12 +65,13 @@ def refusal(use, *arguments) -> str:
 def test_an_unknown_model_is_refused_with_what_can_be_given(model):
     message = refusal(resolve_model, model)
     assert f"unknown model {str(model)!r}" in message
-    assert "'tinytown', a folder, or a hub id" in message
+    assert "tinytown, tinytown-xl, tinytown-dit, a folder, or a hub id" in message
 
 
-def test_tinytown_without_its_weights_says_how_to_make_them(monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoints, "TINYTOWN", tmp_path)
-    assert "make train-tinytown" in refusal(resolve_model, "tinytown")
+@pytest.mark.parametrize("name", checkpoints.SHIPPED)
+def test_a_laboratory_model_without_its_weights_says_how_to_make_them(monkeypatch, tmp_path, name):
+    monkeypatch.setitem(checkpoints.SHIPPED, name, tmp_path)
+    assert f"make train-tinytown MODEL={name}" in refusal(resolve_model, name)
 
 
 def test_a_hub_id_is_opened_from_the_cache_as_the_hub_lays_it_out(pipeline_folder, hub_cache):

@@ -7,15 +7,32 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import AutoModelForImageClassification, CLIPModel
 
+from probe.images.models.lookup import image_model
+from probe.images.pipelines import load_pipeline
+from probe.text.checkpoints import text_encoders
 from probe.text.lexicon import Lexicon
 from probe.tinytown.loop import Schedule
-from probe.tinytown.recipe import Recipe, RecipeTraining
+from probe.tinytown.recipe_dit import DitRecipe, DitTraining
+from probe.tinytown.recipe_tinytown import Recipe, TinytownTraining
+from probe.tinytown.recipe_xl import XLRecipe, XLTraining
 
 SHORT = Schedule(n_steps=12, batch_size=8, learning_rate=2e-3, warmup=2, ema=0.5)
 QUICK = Recipe(
     n_clip=160, n_pictures=80, n_balanced=80, clip=SHORT, autoencoder=SHORT, classifier=SHORT,
     denoiser=SHORT,
 )  # fmt: skip
+LATER = [
+    (
+        XLTraining,
+        XLRecipe(n_clip=160, n_pictures=80, text_encoder_2=SHORT, denoiser=SHORT),
+        ("text_encoder", "text_encoder_2"),
+    ),
+    (
+        DitTraining,
+        DitRecipe(n_captions=160, n_pictures=80, t5=SHORT, denoiser=SHORT),
+        ("text_encoder", "text_encoder_2", "text_encoder_3"),
+    ),
+]
 HURRIED = Recipe(n_pictures=16, autoencoder=replace(SHORT, n_steps=6, batch_size=4))
 
 
@@ -25,7 +42,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tinytown")
-    training = RecipeTraining(Lexicon.load(), folder / "out", folder / "work", recipe=QUICK)
+    training = TinytownTraining(Lexicon.load(), folder / "out", folder / "work", recipe=QUICK)
     training.run()
     return training
 
@@ -61,6 +78,20 @@ def test_the_pipelines_text_encoder_is_that_of_clip(training):
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize(("training_of", "recipe", "encoders"), LATER)
+def test_the_other_models_open_with_ordinary_classes(tmp_path, training_of, recipe, encoders):
+    training = training_of(Lexicon.load(), tmp_path / "out", tmp_path / "work", recipe=recipe)
+    training.run()
+    for name, losses in training.losses.items():
+        assert np.isfinite(losses).all(), name
+        assert np.mean(losses[-3:]) < np.mean(losses[:3]), name
+    assert text_encoders(tmp_path / "out") == encoders
+    model = image_model(load_pipeline(tmp_path / "out"))
+    empty, nurse = (model.conditions([prompt]) for prompt in ("", "a photo of a nurse"))
+    latents = model.denoise(nurse, empty, [7], guidance_scale=3.0, n_steps=2)
+    assert model.decode(latents)[0].size == (64, 64)
+
+
 def test_an_interrupted_training_ends_with_the_same_weights(training, tmp_path):
     class InterruptionError(Exception):
         pass
@@ -71,7 +102,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(training, tmp_path):
 
     def train(folder: Path, progress=None):
         work = folder / "work"
-        training = RecipeTraining(Lexicon.load(), folder, work, recipe=HURRIED, progress=progress)
+        training = TinytownTraining(Lexicon.load(), folder, work, recipe=HURRIED, progress=progress)
         training.checkpoint_every = 2
         return training.train_autoencoder()
 

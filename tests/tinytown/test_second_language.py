@@ -57,7 +57,7 @@ def language(name, say):
 def second(tmp_path_factory):
     """tinytown with tokenizers of the second language."""
     folder = tmp_path_factory.mktemp("models") / "second"
-    shutil.copytree(str(files("probe.tinytown") / "weights"), folder)
+    shutil.copytree(str(files("probe.tinytown") / "weights" / "tinytown"), folder)
     for path in folder.glob("*/tokenizer.json"):
         data = json.loads(path.read_text(encoding="utf-8"))
         vocab, merges = data["model"]["vocab"], data["model"]["merges"]

@@ -1,33 +1,46 @@
-"""What the committed weights are measured to do; the card holds the figures at 200 pictures."""
+"""What the weights that ship are measured to do; the cards hold the figures at 200 images."""
 
 import json
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from probe.audit.misclassification.sample import read_calibration
+from probe.text.checkpoints import SHIPPED, text_encoders
 from probe.text.lexicon import Lexicon
 from probe.tinytown import card, stages
 from probe.tinytown.world import GENDERS
 
-MODEL = Path(str(files("probe.tinytown") / "weights"))
+MODEL = SHIPPED["tinytown"]
+
+
+def read_card(model):
+    return json.loads((model / "TRAINING_CARD.json").read_text())
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def model(request):
+    return SHIPPED[request.param]
 
 
 @pytest.fixture(scope="module")
-def training_card():
-    return json.loads((MODEL / "TRAINING_CARD.json").read_text())
+def training_card(model):
+    return read_card(model)
 
 
-def test_the_card_is_about_these_weights(training_card):
-    assert training_card["hashes"] == card.hashes(MODEL)
+def test_the_card_is_about_these_weights(model, training_card):
+    assert training_card["hashes"] == card.hashes(model)
     assert len(training_card["hashes"]) >= 6
 
 
-def test_all_weights_together_are_at_most_16_megabytes():
-    assert sum(path.stat().st_size for path in MODEL.rglob("*.safetensors")) <= 16e6
-    assert not list(MODEL.rglob("*.bin"))
+def test_all_weights_together_are_at_most_20_megabytes(model):
+    assert sum(path.stat().st_size for path in model.rglob("*.safetensors")) <= 20e6
+    assert not list(model.rglob("*.bin"))
+
+
+@pytest.mark.parametrize("name", [*stages.CLASSIFIERS, "clip"])
+def test_all_models_have_the_same_judges(model, name):
+    assert card.hashes(model / name) == card.hashes(MODEL / name)
 
 
 def test_the_card_shows_that_every_training_learned(training_card):
@@ -35,14 +48,19 @@ def test_the_card_shows_that_every_training_learned(training_card):
         assert losses[-1] < 0.8 * losses[0], name
 
 
-def test_the_text_encoder_leans_as_the_planted_shares_do():
-    found = card.measure_encoder(MODEL, Lexicon.load())
-    assert found["n"] == 40
-    assert found["r"] <= -0.80
+def test_the_text_encoders_lean_as_the_planted_shares_do(model, training_card):
+    stored = training_card["encoder_share_correlation"]
+    assert tuple(stored) == text_encoders(model)
+    found = card.measure_encoder(model, Lexicon.load())
+    assert found == pytest.approx(stored["text_encoder"], abs=1e-3)
+    for name, of in stored.items():
+        assert of["n"] == 40
+        assert of["r"] <= -0.80, name
 
 
 @pytest.mark.slow
-def test_the_classifiers_err_on_unseen_renders_as_real_ones_do(training_card):
+def test_the_classifiers_err_on_unseen_renders_as_real_ones_do():
+    training_card = read_card(MODEL)
     measured = card.measure_classifiers(MODEL, Lexicon.load(), n=1600)
     for name, by_attribute in measured.items():
         stored = training_card["errors_on_unseen_renders"][name]
@@ -54,7 +72,8 @@ def test_the_classifiers_err_on_unseen_renders_as_real_ones_do(training_card):
 
 
 @pytest.mark.parametrize("name", stages.CLASSIFIERS)
-def test_each_classifier_ships_with_its_confusion_matrix(name, training_card):
+def test_each_classifier_ships_with_its_confusion_matrix(name):
+    training_card = read_card(MODEL)
     known = read_calibration(MODEL / name / "confusion_gender.csv", values=GENDERS)
     errors = 1 - known.confusion.trace() / known.confusion.sum()
     assert errors == pytest.approx(training_card["errors_on_unseen_renders"][name]["gender"])
@@ -86,8 +105,8 @@ def test_age_and_skin_depend_on_gender_in_the_cards_pictures(training_card):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_new_pictures_show_what_the_card_says(training_card, tmp_path):
-    found = card.measure_pictures(MODEL, Lexicon.load(), tmp_path, n_images=12, seed=101)
+def test_new_pictures_show_what_the_card_says(model, training_card, tmp_path):
+    found = card.measure_pictures(model, Lexicon.load(), tmp_path, n_images=12, seed=101)
     check(found, slack=0.04)  # 120 explicit pictures of each gender: a standard error of 0.03
     # 12 pictures a subject lift the mean |share - 1/2| by 0.008, with a standard error of 0.013.
     assert found["mad"] == pytest.approx(training_card["pictures"]["mad"], abs=0.05)

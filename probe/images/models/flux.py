@@ -20,7 +20,6 @@ class Flux(ImageModel):
     returned = ("prompt_embeds", "pooled_prompt_embeds", "")
     defaults = (3.5, 28)
     n_tokens = 512
-    encoding: Mapping[str, Any] = {"prompt_2": None}
 
     @classmethod
     def recommended(cls, config: Mapping[str, Any]) -> tuple[float, int]:
@@ -32,6 +31,11 @@ class Flux(ImageModel):
         """Channels, height and width before latents are packed in patches of 2 x 2."""
         size = self._size // self.pipeline.vae_scale_factor
         return self.network.config.in_channels // 4, size, size
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """There is no negative prompt."""
+        return {"prompt_2": None}
 
     @property
     def calling(self) -> Mapping[str, Any]:

@@ -47,8 +47,6 @@ class ImageModel:
     denoiser: ClassVar[str] = "transformer"
     returned: ClassVar[tuple[str, ...]]
     defaults: ClassVar[tuple[float, int]] = (7.5, 50)
-    encoding: Mapping[str, Any] = {"do_classifier_free_guidance": False}
-    """Arguments of ``encode_prompt``."""
     taken: ClassVar[Mapping[str, str]] = {
         "prompt_embeds": "encoder_hidden_states",
         "pooled_prompt_embeds": "pooled_projections",
@@ -96,6 +94,11 @@ class ImageModel:
         """Precision in which latents are decoded."""
         dtype: torch.dtype = self.pipeline.vae.dtype
         return dtype
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """Arguments of ``encode_prompt``."""
+        return {"do_classifier_free_guidance": False}
 
     @property
     def calling(self) -> Mapping[str, Any]:

@@ -18,11 +18,18 @@ class StableDiffusion3(ImageModel):
     returned = ("prompt_embeds", "", "pooled_prompt_embeds", "")
     defaults = (7.0, 28)
     n_tokens = 77 + 256
-    encoding: Mapping[str, Any] = {
-        "prompt_2": None,
-        "prompt_3": None,
-        "do_classifier_free_guidance": False,
-    }
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """T5 reads as many tokens as the pipeline's call, or as its tokenizer allows if fewer."""
+        tokenizer = self.pipeline.tokenizer_3
+        limits = [] if tokenizer is None else [tokenizer.model_max_length]
+        return {
+            "prompt_2": None,
+            "prompt_3": None,
+            "do_classifier_free_guidance": False,
+            "max_sequence_length": min(256, *limits),
+        }
 
     def place(self, encoder: str) -> Place:
         """Say which tokens and features are the encoder's."""

@@ -16,10 +16,10 @@ _logger = logging.getLogger("probe")
 
 
 def token_limit(model: Any, tokenizer: Any, wanted: int | None) -> int:
-    """Length to which prompts are padded and cut: the wanted one, as far as the model allows."""
+    """Length to which prompts are padded and cut: the wanted one, as far as both allow."""
     # A tokenizer without a limit says 10^30; models without one (T5) were trained on 512.
     limit = getattr(model.config, "max_position_embeddings", wanted or 512)
-    return min(int(wanted or tokenizer.model_max_length), int(limit))
+    return int(min(wanted or limit, limit, tokenizer.model_max_length))
 
 
 def prepared(prompts: Sequence[str], *, lowercase: bool) -> list[str]:
