@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN ?= runs/demo
-DEMO_IMAGES ?= 16
 MODEL ?= tinytown
+RUN ?= runs/$(if $(filter tinytown,$(MODEL)),demo,$(MODEL))
+DEMO_IMAGES ?= 16
 
 .PHONY: demo results real-models test lint types notebooks train-tinytown docs paper dist clean
 

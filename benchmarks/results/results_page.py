@@ -45,10 +45,10 @@ TARGETS = (
 def write_pages(csv: Path) -> None:
     """Write results.md beside the CSV; for the CSV of the repository, the README's table too."""
     table = read(csv)
-    _write(csv.with_suffix(".md"), page(table))
+    write(csv.with_suffix(".md"), page(table))
     if csv.resolve() == CSV:
         before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-        _write(README, f"{before}{BEGIN}\n{readme_block(table)}\n{END}{rest.split(END)[1]}")
+        write(README, f"{before}{BEGIN}\n{readme_block(table)}\n{END}{rest.split(END)[1]}")
 
 
 def read(csv: Path) -> pd.DataFrame:
@@ -179,7 +179,7 @@ def _targets(table: pd.DataFrame, columns: dict[str, str]) -> list[str]:
         rows.append([text, "", *(_count(table, name, column) for name in columns.values())])
     found = (_count(table, name, "train_seconds") for name in columns.values())
     rows.append(["seconds of training, images included", "", *found])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _methods(table: pd.DataFrame) -> tuple[str | None, list[str]]:
@@ -206,7 +206,7 @@ def _methods(table: pd.DataFrame) -> tuple[str | None, list[str]]:
         row += [_count(table, name, "train_seconds")]
         row += [number(of_splits(table, name, "seconds_per_image").mean(), 2)]
         rows.append(row)
-    return best, _markdown(rows)
+    return best, markdown(rows)
 
 
 def best_baseline(table: pd.DataFrame) -> str | None:
@@ -253,7 +253,7 @@ def _losses(table: pd.DataFrame) -> list[str]:
         columns = ("mad_test_ratio", "recognised_points", "explicit_points", OTHERS)
         found = [_cell(table, name, each, 2) for each in (*columns, "captions_percent")]
         rows.append([experts, loss, *found])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _of_best(best: str | None) -> str:
@@ -276,11 +276,13 @@ def _count(table: pd.DataFrame, name: str, column: str) -> str:
     return "" if values.empty else f"{values.mean():,.0f}"
 
 
-def _markdown(rows: list[list[str]]) -> list[str]:
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table, its head first."""
     head, *body = rows
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a page whole."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
