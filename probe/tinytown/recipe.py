@@ -61,8 +61,12 @@ class RecipeTraining(ABC):
         """Return the recipe and its seeds as plain data."""
         return {**asdict(self.recipe), "seeds": dict(self.seeds)}
 
-    def write(self, pipeline: Any, *, guidance_scale: float, n_steps: int) -> None:
-        """Write a pipeline and the settings of its images."""
+    def write(
+        self, pipeline: Any, halved: Iterable[str], *, guidance_scale: float, n_steps: int
+    ) -> None:
+        """Write a pipeline, some parts in half precision, and the settings of its images."""
+        for part in halved:
+            getattr(pipeline, part).half()
         pipeline.save_pretrained(self.out)
         settings = {"guidance_scale": guidance_scale, "num_inference_steps": n_steps}
         write_json(self.out / "generation.json", settings)

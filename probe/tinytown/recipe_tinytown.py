@@ -133,10 +133,10 @@ class TinytownTraining(RecipeTraining):
         )
         self._run(training)
         pipeline = StableDiffusionPipeline(
-            vae=vae.half(),
+            vae=vae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
-            unet=training.model.half(),
+            unet=training.model,
             scheduler=architecture.scheduler(),
             safety_checker=None,
             feature_extractor=None,
@@ -144,6 +144,7 @@ class TinytownTraining(RecipeTraining):
         )
         self.write(
             pipeline,
+            ("unet", "vae"),
             guidance_scale=architecture.GUIDANCE_SCALE,
             n_steps=architecture.N_INFERENCE_STEPS,
         )

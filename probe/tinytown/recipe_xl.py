@@ -1,7 +1,7 @@
 """tinytown-xl: Stable Diffusion XL's classes, in tinytown's world and under its judges."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ PROJECTION = 64
 _SIZE_WIDTH = 32
 """Of the embedding of each of the six sizes."""
 
+DENOISER_SCHEDULE = replace(stages.DENOISER_SCHEDULE, n_steps=3200)
+
 
 @dataclass(frozen=True)
 class XLRecipe:
@@ -33,7 +35,7 @@ class XLRecipe:
     n_clip: int = 40_000
     n_pictures: int = 30_000
     text_encoder_2: Schedule = stages.CLIP_SCHEDULE
-    denoiser: Schedule = stages.DENOISER_SCHEDULE
+    denoiser: Schedule = DENOISER_SCHEDULE
 
 
 class XLTraining(RecipeTraining):
@@ -59,8 +61,12 @@ class XLTraining(RecipeTraining):
             add_watermarker=False,
         )
         self.train_denoiser(pipeline)
-        pipeline.to(dtype=torch.float16)
-        self.write(pipeline, guidance_scale=GUIDANCE_SCALE, n_steps=N_INFERENCE_STEPS)
+        self.write(
+            pipeline,
+            ("text_encoder", "text_encoder_2", "unet", "vae"),
+            guidance_scale=GUIDANCE_SCALE,
+            n_steps=N_INFERENCE_STEPS,
+        )
 
     def train_text_encoder(self, lent: TinytownParts) -> CLIPTextModelWithProjection:
         """Train a wider text encoder on other captions and images."""
