@@ -90,7 +90,7 @@ class TrainConfig(Settings):
     encoders: str = setting(
         "one",
         "Text encoders that are corrected: one, the run's, or all of the model, each with a token "
-        "and experts of its own.",
+        "and experts of its own; a new run of a model with several has all.",
         choices=("one", "all"),
         is_later=True,
     )

@@ -21,7 +21,7 @@ from probe.run.imported_vectors import VECTORS, keep_vectors
 from probe.run.pipeline import require_model
 from probe.run.registry import STAGES
 from probe.run.user_prompts import PROMPTS, keep_prompts
-from probe.text.checkpoints import choose_encoder, resolve_model
+from probe.text.checkpoints import choose_encoder, resolve_model, text_encoders
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
@@ -184,9 +184,15 @@ def _new_config(model: str) -> Config:
     """The defaults, and what the model's folder says about its use."""
     from probe.images.pipelines import generation_settings
 
-    settings = generation_settings(resolve_model(model))
-    return Config(model).with_settings(
-        "generate", {"guidance_scale": settings.guidance_scale, "n_steps": settings.n_steps}
+    folder = resolve_model(model)
+    settings = generation_settings(folder)
+    encoders = "all" if len(text_encoders(folder)) > 1 else "one"
+    return (
+        Config(model)
+        .with_settings(
+            "generate", {"guidance_scale": settings.guidance_scale, "n_steps": settings.n_steps}
+        )
+        .with_settings("train", {"encoders": encoders})
     )
 
 

@@ -46,7 +46,7 @@ from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 from probe.run import Experiment
 from probe.run.compare.material import Bench
-from probe.run.compare.methods import all_methods, check_method
+from probe.run.compare.methods import all_methods
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
 from probe.run.files import SHARES, SUBJECTS
@@ -871,7 +871,7 @@ def test_methods_on_states_edit_what_every_text_encoder_gives(folder_of, small_l
 
 
 def test_methods_that_a_family_does_not_have_are_refused_before_any_work(folder_of, tmp_path):
-    Experiment.create(tmp_path, model=str(folder_of("sdxl")))
+    Experiment.create(tmp_path, model=str(folder_of("sdxl"))).set("train", encoders="one")
     run = Run(tmp_path, Config.read(tmp_path))
     for name in ("uce", "lora", "fair-diffusion", "reweighting"):
         with pytest.raises(ModelError, match=f"{name} needs Stable Diffusion 1 or 2; .* leace"):
@@ -880,18 +880,23 @@ def test_methods_that_a_family_does_not_have_are_refused_before_any_work(folder_
         CompareMethods(["moesd-text_encoder_2"]).make(run)
 
 
-def test_methods_that_do_not_correct_all_text_encoders_are_refused_before_any_work(
-    folder_of, tmp_path
+@pytest.mark.parametrize(("name", "encoders"), [("sdxl", "all"), ("pixart-sigma", "one")])
+def test_a_new_run_corrects_all_text_encoders_of_its_model(folder_of, tmp_path, name, encoders):
+    experiment = Experiment.create(tmp_path, model=str(folder_of(name)))
+    assert experiment.config.train.encoders == encoders
+
+
+@pytest.mark.slow
+def test_recipes_that_correct_one_text_encoder_are_compared_in_a_run_that_corrects_all(
+    folder_of, tmp_path, model_folder, small_lexicon
 ):
-    Experiment.create(tmp_path, model=str(folder_of("sdxl"))).set("train", encoders="all")
-    run = Run(tmp_path, Config.read(tmp_path))
-    for name in ("moesd-noise", "moesd-paper", "moesd-paper-teacher"):
-        with pytest.raises(OptionError, match=f"{name} .*encoders is 'all'.*`--only`"):
-            CompareMethods([name]).make(run)
-        assert isinstance(
-            all_methods()[name].made_from(run), str
-        )  # `info` asks, and trains nothing
-    check_method("moesd-recommended", run)
+    experiment = Experiment.create(tmp_path, model=str(folder_of("sdxl")), lexicon=small_lexicon)
+    experiment.set("evaluate", classifier=str(model_folder / "classifier"))
+    experiment.embed()
+    experiment.fit()
+    run = Run(tmp_path, experiment.config)
+    for method in ("moesd-noise", "moesd-paper", "moesd-paper-teacher"):
+        assert all_methods()[method].made_from(run)
 
 
 def test_all_text_encoders_of_a_model_with_one_are_refused(folder_of, small_lexicon, tmp_path):

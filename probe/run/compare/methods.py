@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,8 +41,6 @@ class Entry:
     """Whether building it is training it; otherwise it was trained before, and not timed."""
     through: str = ""
     """The text encoder of several through which alone it acts; then it is made only if named."""
-    adapt: Callable[[Run], Run] = lambda run: run
-    """The run with the settings of the method; `OptionError` if they do not go together."""
 
 
 def _base(bench: Bench) -> Method:
@@ -82,11 +79,9 @@ def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
     def made_from(run: Run) -> str:
         from probe.run.stages.train import Train
 
-        with suppress(OptionError):
-            return f"{Train().made_from(changed(run))} {routing}"
-        return "settings that do not go together"
+        return f"{Train().made_from(changed(run))} {routing}"
 
-    return Entry(build, made_from, adapt=changed)
+    return Entry(build, made_from)
 
 
 def _reweighting(bench: Bench) -> Method:
@@ -157,9 +152,9 @@ _OURS: Mapping[str, Entry] = {
         is_trained=False,
     ),
     RECOMMENDED: _variant("recommended"),
-    PAPER: _variant("paper"),
-    "moesd-noise": _variant("recommended", objective="noise"),
-    "moesd-paper-teacher": _variant("paper", objective="diffusion"),
+    PAPER: _variant("paper", encoders="one"),
+    "moesd-noise": _variant("recommended", objective="noise", encoders="one"),
+    "moesd-paper-teacher": _variant("paper", objective="diffusion", encoders="one"),
     "moesd-calibrated": _variant("recommended", routing="calibrated"),
     "reweighting": Entry(_reweighting, _files),
     **{f"moesd-{slot}": _alone(slot) for slot in _SLOTS},
@@ -187,15 +182,7 @@ def check_method(name: str, run: Run) -> None:
     if name in _ON_UNET:
         instead = "give `--only` moesd, explicit-mixing, leace, steering, fair-pca or debias-vl"
         check_unet(run.model_folder, f"the method {name}", instead)
-    entry = all_methods()[name]
-    try:
-        entry.adapt(run)
-    except OptionError as error:
-        raise OptionError(
-            f"{name} is trained with the run's settings, and does not go with them: {error}; or "
-            "give `--only` with other methods"
-        ) from error
-    slot = entry.through
+    slot = all_methods()[name].through
     if slot and (run.config.train.encoders != "all" or slot not in text_encoders(run.model_folder)):
         raise OptionError(
             f"{name} needs a correction of several text encoders, {slot} among them; "
