@@ -28,6 +28,7 @@ SCRIPTS = (
         "skin_tone",
         "startup",
         "true_shape",
+        "results/families",
     ),
 )
 

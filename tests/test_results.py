@@ -11,6 +11,7 @@ from scipy.stats import t as student
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks" / "results"))
 
+import families  # noqa: E402
 import results_page as pages  # noqa: E402
 
 from probe.stats.notation import number  # noqa: E402
@@ -47,6 +48,12 @@ def test_the_readme_and_the_page_quote_the_csv():
     assert block == pages.readme_block(table)
     if table is not None:
         assert pages.CSV.with_suffix(".md").read_text("utf-8") == pages.page(table)
+
+
+def test_the_table_of_families_is_that_of_its_rows():
+    block = families.PAGE.read_text("utf-8").split(families.BEGIN)[1].split(families.END)[0]
+    rows = families.table_rows(families.read_rows())
+    assert block.strip().splitlines() == pages.markdown([families.HEAD, *rows])
 
 
 def test_a_figure_is_the_mean_over_splits_with_students_interval(table):

@@ -57,11 +57,15 @@ class PartBench(Bench):
     """A bench on which some occupations have images."""
 
     splits: Sequence[str] = SPLITS
+    has_others: bool = True
+    """Whether there are images of explicit prompts and objects too."""
 
     @cached_property
     def plan(self) -> GenerationPlan:
         """The images of the occupations of some splits, and of objects."""
         table = super().plan.table
+        if not self.has_others:
+            table = table[table["kind"] == "neutral"]
         is_object = table["kind"] == "object"
         is_wanted = table["subject"].map(self.run.lexicon.split_of).isin(self.splits)
         return GenerationPlan(table[is_wanted | is_object].reset_index(drop=True))
@@ -217,7 +221,8 @@ def measure(run: Run, base: pd.DataFrame, labels: pd.DataFrame) -> dict[str, flo
     change = over_captions(before, test, explicit=list(asked), resampling=Resampling(2))
     kinds = before["kind"].replace(dict.fromkeys(asked, "explicit"))
     by_kind = before.groupby([kinds, "subject"])["clip_score"].mean().groupby("kind").mean()
-    mixture = sum(by_kind[kind] * n for kind, n in CAPTIONS.items()) / sum(CAPTIONS.values())
+    scores = by_kind.reindex(list(CAPTIONS))
+    mixture = float(np.average(scores, weights=list(CAPTIONS.values())))
     found["captions_change"] = change["value"] / mixture if change else np.nan
     n = max(1, int(test[test["kind"] == "neutral"].groupby("subject").size().median()))
     return found | {"clip": means[1]["clip"], "floor": noise_floor(n)["mad"]}

@@ -122,7 +122,7 @@ class DitTraining(RecipeTraining):
 def draw_captions(lexicon: Lexicon, n: int, *, seed: int) -> list[str]:
     """Draw captions without their images; a half state the gender, by the planted shares.
 
-    So a text teaches what the images of the CLIPs do: which gender an occupation has.
+    So text alone can teach what images teach the CLIPs: how often an occupation has which gender.
     """
     town = Town(lexicon, seed=seed)
     captions = []
