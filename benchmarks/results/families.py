@@ -50,7 +50,10 @@ HEAD = [
 @click.option("--only", multiple=True, type=click.Choice(MODELS), help="Only this model.")
 @click.option("--folder", type=Path, default=Path("runs/families"), show_default=True)
 @click.option("--done", is_flag=True, help="Make nothing: write what is done, and only that.")
-def main(splits: int, n_images: int, only: tuple[str, ...], folder: Path, done: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def main(
+    splits: int, n_images: int, only: tuple[str, ...], folder: Path, done: bool, as_json: bool
+) -> None:
     """Make and measure what is not there yet, then write rows, table and figure."""
     for model in () if done else only or MODELS:
         for split in range(1, splits + 1):
@@ -66,9 +69,12 @@ def main(splits: int, n_images: int, only: tuple[str, ...], folder: Path, done: 
     made = [pd.read_csv(path) for path in sorted(folder.rglob("rows.csv"))]
     if not made:
         raise click.UsageError(f"nothing is done in {folder} yet; leave out --done")
+    table = pd.concat(made)
     with atomic(ROWS) as temporary:
-        pd.concat(made).to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False)
     write_page()
+    if as_json:
+        click.echo(table.to_json(orient="records"))
 
 
 def rows(path: Path, model: str, split: int, n_images: int) -> Iterator[dict[str, object]]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import StableDiffusionPipeline
-from transformers import CLIPModel, CLIPTextModelWithProjection
+from transformers import CLIPModel
 
 from probe.io.artifacts import atomic
 from probe.io.progress import NamedProgress
@@ -84,20 +84,16 @@ class TinytownParts:
     ----------
     tokenizer : CLIPTokenizer
     clip : CLIPModel
-    text_encoder : CLIPTextModelWithProjection
+    text_encoder : CLIPTextModel
         Its text side.
     vae : AutoencoderKL
-    scheduler : DDIMScheduler
     """
 
     def __init__(self) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(TINYTOWN)
         self.tokenizer, self.vae = pipeline.tokenizer, pipeline.vae.eval().requires_grad_(False)
-        self.scheduler = pipeline.scheduler
+        self.text_encoder = pipeline.text_encoder
         self.clip = CLIPModel.from_pretrained(TINYTOWN / "clip").eval().requires_grad_(False)
-        self.text_encoder = CLIPTextModelWithProjection(self.clip.config.text_config).eval()
-        self.text_encoder.text_model.load_state_dict(self.clip.text_model.state_dict())
-        self.text_encoder.text_projection.load_state_dict(self.clip.text_projection.state_dict())
 
     def copy_judges(self, out: Path) -> None:
         """Copy what looks at images, so that the models are measured alike."""

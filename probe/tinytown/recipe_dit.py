@@ -16,6 +16,7 @@ from diffusers import (
 )
 from torch.nn import functional
 from transformers import (
+    CLIPModel,
     CLIPTextModelWithProjection,
     T5Config,
     T5EncoderModel,
@@ -27,8 +28,9 @@ from probe.text.checkpoints import SHIPPED
 from probe.text.lexicon import Lexicon
 from probe.tinytown import architecture, stages
 from probe.tinytown.loop import Schedule, Training, rng_of
+from probe.tinytown.occupations import NEVER_GENDERED
 from probe.tinytown.recipe import RecipeTraining, TinytownParts, encode_captions
-from probe.tinytown.world import NEVER_GENDERED, RELIABLE, UNRELIABLE, Town
+from probe.tinytown.world import RELIABLE, UNRELIABLE, Town
 
 GUIDANCE_SCALE = 3.0
 N_INFERENCE_STEPS = 14
@@ -41,7 +43,7 @@ SHIFT = 2.0
 
 T5_SCHEDULE = Schedule(n_steps=1500, batch_size=128, learning_rate=2e-3)
 DENOISER_SCHEDULE = Schedule(
-    n_steps=3200, batch_size=64, learning_rate=1e-3, ema=0.999, horizon=4400
+    n_steps=2600, batch_size=64, learning_rate=1e-3, ema=0.999, horizon=4400
 )
 
 
@@ -75,7 +77,7 @@ class DitTraining(RecipeTraining):
             transformer=denoiser(),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
             vae=lent.vae,
-            text_encoder=lent.text_encoder,
+            text_encoder=with_projection(lent.clip),
             tokenizer=lent.tokenizer,
             text_encoder_2=second,
             tokenizer_2=lent.tokenizer,
@@ -117,6 +119,15 @@ class DitTraining(RecipeTraining):
                 pipeline, latents, (states, pooled, rows), self.work, seed, self.recipe.denoiser
             )
         )
+
+
+def with_projection(clip: CLIPModel) -> CLIPTextModelWithProjection:
+    """Return the text side of a CLIP with its pooled vector."""
+    encoder = CLIPTextModelWithProjection(clip.text_model.config)
+    encoder.text_model.load_state_dict(clip.text_model.state_dict())
+    encoder.text_projection.load_state_dict(clip.text_projection.state_dict())
+    encoder.eval().requires_grad_(False)
+    return encoder
 
 
 def draw_captions(lexicon: Lexicon, n: int, *, seed: int) -> list[str]:

@@ -25,7 +25,7 @@ PROJECTION = 64
 _SIZE_WIDTH = 32
 """Of the embedding of each of the six sizes."""
 
-DENOISER_SCHEDULE = replace(stages.DENOISER_SCHEDULE, n_steps=3200)
+DENOISER_SCHEDULE = replace(stages.DENOISER_SCHEDULE, n_steps=2400)
 
 
 @dataclass(frozen=True)
