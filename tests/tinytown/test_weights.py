@@ -52,7 +52,7 @@ def test_the_text_encoders_lean_as_the_planted_shares_do(model, training_card):
     stored = training_card["encoder_share_correlation"]
     assert tuple(stored) == text_encoders(model)
     found = card.measure_encoder(model, Lexicon.load())
-    assert found == pytest.approx(stored["text_encoder"], abs=1e-3)
+    assert found == pytest.approx(stored["text_encoder"], abs=0.01)
     for name, of in stored.items():
         assert of["n"] == 40
         # T5 learned from captions alone, and holds the shares in no direction of the gender.
