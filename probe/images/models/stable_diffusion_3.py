@@ -23,12 +23,12 @@ class StableDiffusion3(ImageModel):
     def encoding(self) -> Mapping[str, Any]:
         """T5 reads as many tokens as the pipeline's call, or as its tokenizer allows if fewer."""
         tokenizer = self.pipeline.tokenizer_3
-        limits = [] if tokenizer is None else [tokenizer.model_max_length]
+        limit = 256 if tokenizer is None else tokenizer.model_max_length
         return {
             "prompt_2": None,
             "prompt_3": None,
             "do_classifier_free_guidance": False,
-            "max_sequence_length": min(256, *limits),
+            "max_sequence_length": min(256, limit),
         }
 
     def place(self, encoder: str) -> Place:
