@@ -66,6 +66,7 @@ _PADDED = Conditioning(pooling="mean")
 _WORDS = Conditioning(pooling="mean", masked=True)
 _CAPTION = replace(_WORDS, lowercase=True)
 _DECODER = Conditioning(pooling="last_token", masked=True, max_tokens=512)
+_SANA = replace(_DECODER, lowercase=True, max_tokens=300)
 
 # Each row restates `encode_prompt` of its classes in diffusers (clean_caption=False, the default).
 _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
@@ -106,11 +107,9 @@ _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
     (
         "SanaPipeline",
         "SanaControlNetPipeline",
-        "SanaSprintPipeline",
-        "SanaSprintImg2ImgPipeline",
-    ): {
-        "text_encoder": replace(_DECODER, lowercase=True, max_tokens=300),
-    },
+    ): {"text_encoder": _SANA},
+    # Without a negative prompt.
+    ("SanaSprintPipeline", "SanaSprintImg2ImgPipeline"): {"text_encoder": _SANA},
     ("IFPipeline",): {"text_encoder": replace(_CAPTION, max_tokens=77)},
     # A BERT and a T5.
     ("HunyuanDiTPipeline",): {
