@@ -66,7 +66,8 @@ def main(
                 continue
             with atomic(path / "rows.csv") as temporary:
                 found.to_csv(temporary, index=False, float_format="%.5g")
-    made = [pd.read_csv(path) for path in sorted(folder.rglob("rows.csv"))]
+    paths = [path for model in MODELS for path in sorted((folder / model).rglob("rows.csv"))]
+    made = [pd.read_csv(path) for path in paths]
     if not made:
         raise click.UsageError(f"nothing is done in {folder} yet; leave out --done")
     table = pd.concat(made)
@@ -157,7 +158,8 @@ def dots(table: pd.DataFrame) -> Figure:
             axes.plot(values.mean(), place, "D", color=DARK, ms=5)
         axes.axvline(rows["floor"].mean(), color=GREY, ls="--", lw=0.8)
         axes.set_yticks(range(len(names)), [through(name).strip("`") for name in names])
-        axes.set(ylim=(len(names) - 0.5, -0.5), title=model, xlim=(0, None))
+        axes.set(ylim=(len(names) - 0.5, -0.5), title=model)
+    panels[0].set_xlim(0, 1.05 * table["mad_test"].max())
     panels[len(panels) // 2].set_xlabel(
         "MAD on test occupations (0: even); diamonds: mean of splits"
     )
