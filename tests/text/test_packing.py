@@ -13,11 +13,11 @@ from probe.text.encoding.prefix_tree import PrefixTree
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=11), min_size=1, max_size=20)
 
 
-def make_model(kind=CLIPTextModel, **options):
+def make_model(kind=CLIPTextModel, *, width=24, **options):
     config = CLIPTextConfig(
         vocab_size=12,
-        hidden_size=24,
-        intermediate_size=48,
+        hidden_size=width,
+        intermediate_size=4 * width,
         num_hidden_layers=3,
         num_attention_heads=3,
         max_position_embeddings=77,
@@ -92,3 +92,13 @@ def test_each_distinct_prefix_goes_through_the_first_layer_once(model):
     packed(model, sequences)
     hook.remove()
     assert rows == [7]
+
+
+def test_states_do_not_depend_on_the_number_of_threads():
+    model, rng = make_model(hidden_act="quick_gelu", width=96), np.random.default_rng(0)
+    sequences, own, found = rng.integers(0, 10, (250, 8)).tolist(), torch.get_num_threads(), []
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        found.append(packed(model, sequences))
+    torch.set_num_threads(own)
+    assert torch.equal(*found)

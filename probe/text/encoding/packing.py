@@ -128,15 +128,18 @@ def _feed_forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
     """Add the MLP output of a layer to the residual stream, in place."""
     mlp = layer.mlp
     normed = layer.layer_norm2(x)
+    hidden = mlp.fc1(normed)
     if isinstance(mlp.activation_fn, QuickGELUActivation):
-        # Both factors are part of the matrix products, which leaves one pass over the hidden units.
-        hidden = torch.addmm(mlp.fc1.bias, normed, mlp.fc1.weight.t(), beta=_QUICK, alpha=_QUICK)
-        return _add(x, functional.silu(hidden, inplace=True), mlp.fc2, scale=1 / _QUICK)
-    return _add(x, mlp.activation_fn(mlp.fc1(normed)), mlp.fc2)
+        hidden = functional.silu(hidden.mul_(_QUICK), inplace=True)
+        return _add(x, hidden, mlp.fc2, scale=1 / _QUICK)
+    return _add(x, mlp.activation_fn(hidden), mlp.fc2)
 
 
 def _add(
     x: torch.Tensor, inputs: torch.Tensor, linear: nn.Linear, *, scale: float = 1.0
 ) -> torch.Tensor:
-    """Add ``linear(scale * inputs)`` to the residual stream, in place."""
-    return x.addmm_(inputs, linear.weight.t(), alpha=scale).add_(linear.bias)
+    """Add ``linear(scale * inputs)`` to the residual stream, in place.
+
+    Not by `torch.addmm`, whose last bits depend on the number of threads for narrow models.
+    """
+    return x.add_(functional.linear(inputs, linear.weight), alpha=scale).add_(linear.bias)
