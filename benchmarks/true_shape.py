@@ -27,12 +27,6 @@ COMMAND = "from cli.main import main; main()"
 SHAPE = "stable-diffusion-v1"
 JOBS = ("mechanic", "carpenter", "secretary", "housekeeper", "guard", "nurse")
 TEXT_SIDE = {"embed": (), "fit": (), "train": ()}
-XL = {
-    "embed": (),
-    "fit": (),
-    "train": ("--encoders", "all", "--latent-steps", "1"),
-    "train, two steps": ("--latent-steps", "2"),
-}
 ALL = {
     "embed": (),
     "fit": ("--n-bootstrap", "100"),
@@ -48,9 +42,12 @@ ALL = {
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--bpe", type=click.Path(exists=True, path_type=Path), help="CLIP's merges (gzip).")
 @click.option("--images", is_flag=True, help="Every stage, with small images of two steps each.")
-@click.option("--xl", is_flag=True, help="The text encoders of SDXL, few steps.")
+@click.option("--xl", is_flag=True, help="The text encoders of SDXL.")
+@click.option("--precision", help="That of `train`, such as bf16; its default if not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(folder: Path, bpe: Path | None, images: bool, xl: bool, as_json: bool) -> None:
+def main(
+    folder: Path, bpe: Path | None, images: bool, xl: bool, precision: str | None, as_json: bool
+) -> None:
     """Measure each stage of a run on a model of the true shape."""
     model, run, start = folder / "model", folder / "run", []
     if not (model / "model_index.json").is_file():
@@ -63,12 +60,12 @@ def main(folder: Path, bpe: Path | None, images: bool, xl: bool, as_json: bool) 
         model, run = with_small_images(model, folder / "small"), folder / "run-images"
         start = ["--lexicon", str(write_lexicon(folder / "lexicon.toml"))]
     found = {}
-    for name, options in (ALL if images else XL if xl else TEXT_SIDE).items():
-        stage = name.split(",")[0]
+    for stage, options in (ALL if images else TEXT_SIDE).items():
         of_start = ["--model", str(model), *start] if stage == "embed" else []
-        found[name] = measured(stage, str(run), *of_start, *options)
+        of_train = ["--precision", precision] if precision and stage == "train" else []
+        found[stage] = measured(stage, str(run), *of_start, *of_train, *options)
         if not as_json:
-            click.echo(f"{name:<18}" + "  ".join(f"{k} {v:.1f}" for k, v in found[name].items()))
+            click.echo(f"{stage:<18}" + "  ".join(f"{k} {v:.1f}" for k, v in found[stage].items()))
     if as_json:
         click.echo(json.dumps({"cores": os.cpu_count(), "stages": found}, indent=2))
 

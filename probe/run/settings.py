@@ -68,7 +68,7 @@ def start(
         config = config.with_settings("embed", {name: value})
     if encoder is not None:
         choose_encoder(resolve_model(model), encoder)
-    _ = Run(folder, config).conditioning
+    _ = Run(folder, config).conditioning  # refuses an instruction for a model that takes none
     chosen: dict[str, Any] = {"language": language, "form": form, "split": split}
     chosen["lexicon"] = None if lexicon is None else _LEXICON
     files = {_LEXICON: lexicon} if lexicon is not None else {}

@@ -34,6 +34,7 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("stage", "settings", "error", "message"),
     [
+        ("train", {"precision": "fp16"}, OptionError, "fp16 on a CPU; choose bf16 or fp32"),
         ("generate", {"target": "junk"}, OptionError, "target is 'junk'; there is no such file"),
         ("generate", {"target": "1.5"}, OptionError, "target is 1.5; needed a number from 0 to 1"),
         ("generate", {"target": "TABLE"}, DataError, r"subject 'nurs' \(did you mean 'nurse'"),

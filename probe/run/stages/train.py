@@ -50,8 +50,10 @@ class Train(Stage):
             return {**settings, "examples": keep_examples(run, Path(given))}
 
     def check(self, run: Run) -> None:
-        """Refuse an objective on images for a model whose denoiser it cannot train."""
+        """Refuse an objective on images for a model whose denoiser it cannot train, and others."""
         _check_denoiser(run)
+        if run.config.train.precision == "fp16" and run.device == "cpu":
+            raise OptionError("precision is fp16 on a CPU; choose bf16 or fp32, or --device cuda")
         if run.config.train.encoders == "all" and len(text_encoders(run.model_folder)) < 2:
             raise OptionError(
                 f"encoders is 'all' and {run.model_folder} has one text encoder; set it to 'one'"
