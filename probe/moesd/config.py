@@ -143,7 +143,7 @@ class TrainConfig(Settings):
     )
     measured_images: int = setting(
         3,
-        "Images of each training occupation, expert and strength, by which the draws of an "
+        "Images of each training occupation and variant of the experts, by which the draws of an "
         "attribute of more than two values, or of the cells of several, are set "
         "(docs/attributes.md); 0: its target's shares.",
         minimum=0,

@@ -208,8 +208,7 @@ class Correction(EncoderExperts):
         )
         if (found := self._measured(opens)) is None:
             return dict(zip(labels, own, strict=True))
-        labels = tuple(f"{label}{_times(s)}" for s in found.strengths for label in labels)
-        return dict(zip(labels, found.weights @ own, strict=True))
+        return dict(zip(found.names(chosen), found.weights @ own, strict=True))
 
     def all_variants(self) -> dict[str, Double]:
         """Name the `variants` of prompts, in whichever attributes they are open."""
@@ -241,7 +240,7 @@ class Correction(EncoderExperts):
 
     def _measured(self, opens: Sequence[bool]) -> MeasuredExperts | None:
         found = self.measured.get(cells_of(self.attributes).name)
-        return found if found is None or all(opens) else found.margin(self._n_values, opens)
+        return found if found is None or all(opens) else found.margin(opens)
 
     @torch.no_grad()
     def routes(self, prompts: Sequence[str]) -> list[str]:
@@ -280,10 +279,6 @@ class Correction(EncoderExperts):
             rows.append(shares @ np.stack([*self.variants(opens).values()]))
         weights: Double = self.router.strength * np.stack(rows)  # the mean over the images
         return weights
-
-
-def _times(strength: float) -> str:
-    return "" if strength == 1 else f"-x{strength:g}"
 
 
 def _unit(pooled: torch.Tensor) -> Float32:

@@ -5,24 +5,63 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress, permutations, product
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from probe.arrays import Double
 from probe.errors import ShapeError
+from probe.text.attributes import AND, Attribute
 
-STRENGTHS = (1.0, 2.0, 3.0)
-"""Strengths at which each expert is measured; see `MeasuredExperts.weights`. Where several
-attributes are corrected, whose experts are added, only at the first."""
+CONTRASTS = (0.5, 1.0)
+"""How far beyond the expert of a value variants go, away from that of each other value."""
 RECOGNISED = 0.98
+
+
+def variants_of(
+    values: Sequence[str], contrasts: Sequence[float]
+) -> tuple[tuple[str, ...], Double]:
+    """Name the variants of an attribute's experts, with their weights, (n_variants, n_values).
+
+    First come the experts themselves; then, of an attribute of more than two values, each expert k
+    away from each other l: its shift, and a contrast ``c`` times what it is more than that of l.
+
+    >>> names, weights = variants_of(["young", "adult", "old"], [0.5])
+    >>> names[:4]
+    ('young', 'adult', 'old', 'young-over-adult-0.5')
+    >>> weights[3].tolist()
+    [1.5, -0.5, 0.0]
+    """
+    names, rows, own = [*values], [*np.eye(len(values))], np.eye(len(values))
+    for contrast in contrasts if len(values) > 2 else ():
+        for k, other in permutations(range(len(values)), 2):
+            names.append(f"{values[k]}-over-{values[other]}-{contrast:g}")
+            rows.append(own[k] + contrast * (own[k] - own[other]))
+    return tuple(names), np.stack(rows)
+
+
+def variant_weights(n_values: Sequence[int], contrasts: Sequence[float]) -> Double:
+    """Weights of the experts in each variant of several attributes: one of each attribute's."""
+    found: Double = np.ones((1, 1))
+    for n in n_values:
+        found = np.kron(found, variants_of([""] * n, contrasts)[1]).astype(np.float64)
+    return found
+
+
+def _count(n_values: int, contrasts: Sequence[float]) -> int:
+    return n_values + (len(contrasts) * n_values * (n_values - 1) if n_values > 2 else 0)
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredExperts:
-    """What images made with each variant of an attribute's experts show."""
+    """What images made with each variant of the experts of attributes show."""
 
-    strengths: tuple[float, ...]
+    n_values: tuple[int, ...]
+    """Of each attribute. Of several, values are cells, and variants are one of each attribute."""
+    contrasts: tuple[float, ...]
+    """See `variants_of`."""
     shares: Double
     """Shape (n_subjects, n_variants, n_values): of a subject's images with a variant, the share
     that show each value. The rest, if any, do not show the subject."""
@@ -30,20 +69,20 @@ class MeasuredExperts:
     """Images of each subject and variant."""
 
     def __post_init__(self) -> None:
-        _, n_variants, n_values = self.shares.shape
-        if n_variants != len(self.strengths) * n_values:
-            raise ShapeError(f"there are {n_variants} variants of {n_values} experts")
+        # Counted, since the numbers of a stranger's file may be large.
+        needed = prod(_count(n, self.contrasts) for n in self.n_values), prod(self.n_values)
+        if self.shares.shape[1:] != needed:
+            raise ShapeError(f"measured shares are {self.shares.shape[1:]}; needed {needed}")
 
     @property
     def weights(self) -> Double:
-        """Weights of the experts in each variant, (n_variants, n_values), a row a variant.
+        """Weights of the experts in each variant, (n_variants, n_values)."""
+        return variant_weights(self.n_values, self.contrasts)
 
-        A variant is the expert k at a strength s: ``s`` times its shift, less ``s - 1`` times the
-        mean shift of all experts, so that only what distinguishes a value is enlarged. Those of one
-        strength follow one another.
-        """
-        n = self.shares.shape[2]
-        return np.concatenate([s * np.eye(n) - (s - 1) / n for s in self.strengths])
+    def names(self, attributes: Sequence[Attribute]) -> list[str]:
+        """Name the variants; the attributes are those that were measured."""
+        each = (variants_of([*of.values], self.contrasts)[0] for of in attributes)
+        return [f"toward-{AND.join(names)}" for names in product(*each)]
 
     @property
     def shrunk(self) -> Double:
@@ -65,23 +104,24 @@ class MeasuredExperts:
         They minimise ``sum_j |q A_j - t|^2`` over the simplex, with the `shrunk` shares A_j of
         subject j and the target t. As q has sum 1, this is the non-negative least-squares solution
         of ``(A_j - t)' q = 0, sum q = 1``, scaled to sum 1. A variant whose images show their
-        subject less often than `RECOGNISED` times those of its expert at the first strength is not
-        drawn.
+        subject less often than `RECOGNISED` times those of its expert itself is not drawn.
         """
         return _solve(self, tuple(target.tolist())).copy()
 
-    def margin(self, n_values: Sequence[int], is_kept: Sequence[bool]) -> MeasuredExperts:
+    def margin(self, is_kept: Sequence[bool]) -> MeasuredExperts:
         """Return those of some attributes, where the values are the cells of several.
 
-        A variant is then the mean over the experts of all cells with its values.
+        A variant is then the mean over all cells with its variants of the attributes.
         """
         others = [axis for axis, kept in enumerate(is_kept) if not kept]
-        shares = self.shares.reshape(len(self.shares), *n_values, *n_values)
-        shares = shares.sum(axis=tuple(1 + len(n_values) + axis for axis in others))
+        n_variants = [_count(n, self.contrasts) for n in self.n_values]
+        shares = self.shares.reshape(len(self.shares), *n_variants, *self.n_values)
+        shares = shares.sum(axis=tuple(1 + len(n_variants) + axis for axis in others))
         shares = shares.mean(axis=tuple(1 + axis for axis in others))
-        n = int(np.prod(np.compress(is_kept, n_values)))
-        n_images = self.n_images * int(np.prod(n_values)) // n
-        return MeasuredExperts(self.strengths, shares.reshape(-1, n, n), n_images)
+        n_values = tuple(compress(self.n_values, is_kept))
+        shares = shares.reshape(len(shares), -1, prod(n_values))
+        n_images = self.n_images * self.shares.shape[1] // shares.shape[1]
+        return MeasuredExperts(n_values, self.contrasts, shares, n_images)
 
     def reached(self, target: Double) -> Double:
         """Return the mean share of each value with `draws`, (n_values,)."""
@@ -92,8 +132,9 @@ class MeasuredExperts:
 def _solve(experts: MeasuredExperts, target: tuple[float, ...]) -> Double:
     from scipy.optimize import nnls
 
-    recognised = experts.shares.sum(axis=2).mean(axis=0).reshape(len(experts.strengths), -1)
-    drawn = (recognised >= RECOGNISED * recognised[0]).ravel()
+    recognised, weights = experts.shares.sum(axis=2).mean(axis=0), experts.weights
+    of_expert = recognised[(weights == 1).any(axis=1) & ((weights != 0).sum(axis=1) == 1)]
+    drawn = recognised >= RECOGNISED * of_expert[weights.argmax(axis=1)]
     off = np.moveaxis(experts.shrunk - target, 1, 2)[..., drawn].reshape(-1, drawn.sum())
     rows = np.vstack([off, np.ones(drawn.sum())])
     found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
@@ -105,6 +146,11 @@ def _solve(experts: MeasuredExperts, target: tuple[float, ...]) -> Double:
 def read_measured(data: Mapping[str, Mapping[str, Any]]) -> dict[str, MeasuredExperts]:
     """Read, by attribute, the fields of measured experts that a correction was saved with."""
     return {
-        name: MeasuredExperts(tuple(of["strengths"]), np.array(of["shares"], float), of["n_images"])
+        name: MeasuredExperts(
+            tuple(of["n_values"]),
+            tuple(of["contrasts"]),
+            np.array(of["shares"], float),
+            of["n_images"],
+        )
         for name, of in data.items()
     }

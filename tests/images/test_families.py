@@ -64,6 +64,14 @@ STEPS = 2
 DTYPES = ("float32", "bfloat16")
 
 
+def slow(*cases):
+    """Mark cases of a test of which the default run has others."""
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
+        for case in cases
+    ]
+
+
 @pytest.fixture(scope="module")
 def words(pipeline_folder):
     """CLIP's tokenizer, and one of characters for the others."""
@@ -543,14 +551,16 @@ def test_experts_in_the_denoiser_learn_from_images(folder_of, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "kind", "variant"),
     [
-        *(("sdxl", "StableDiffusionXL", of) for of in ("Img2Img", "Inpaint", "ControlNet")),
-        *(("sd3", "StableDiffusion3", of) for of in ("Img2Img", "ControlNet")),
-        *(("sd3-16", "StableDiffusion3", of) for of in ("Inpaint", "ControlNetInpainting")),
-        ("pixart-alpha", "PixArtAlpha", ""),
+        ("sdxl", "StableDiffusionXL", "Inpaint"),
+        ("sd3", "StableDiffusion3", "Img2Img"),
         ("pixart-sigma", "PixArtSigma", ""),
-        *(("sana", "Sana", of) for of in ("", "ControlNet")),
-        *(("sana-sprint", "SanaSprint", of) for of in ("", "Img2Img")),
-        *(("flux-dev", "Flux", of) for of in ("Img2Img", "Inpaint", "ControlNet")),
+        ("sana", "Sana", ""),
+        *slow(*(("sdxl", "StableDiffusionXL", of) for of in ("Img2Img", "ControlNet"))),
+        *slow(("sd3", "StableDiffusion3", "ControlNet"), ("pixart-alpha", "PixArtAlpha", "")),
+        *slow(*(("sd3-16", "StableDiffusion3", of) for of in ("Inpaint", "ControlNetInpainting"))),
+        *slow(("sana", "Sana", "ControlNet")),
+        *slow(*(("sana-sprint", "SanaSprint", of) for of in ("", "Img2Img"))),
+        *slow(*(("flux-dev", "Flux", of) for of in ("Img2Img", "Inpaint", "ControlNet"))),
     ],
 )
 def test_variants_of_a_pipeline_are_corrected_and_restored(folder_of, name, kind, variant):
@@ -649,7 +659,9 @@ def controlnet(network, **options):
 
 
 @pytest.mark.parametrize("kind", ["calibrated", "minimal"])
-@pytest.mark.parametrize("name", ["sdxl", "sd3-no-t5", "flux-schnell", "pixart-sigma", "sana"])
+@pytest.mark.parametrize(
+    "name", ["sdxl", "sd3-no-t5", *slow("flux-schnell", "pixart-sigma", "sana")]
+)
 @torch.no_grad()
 def test_the_denoiser_of_a_family_is_asked_for_shares(folder_of, name, kind):
     model = image_model(load_pipeline(folder_of(name)))
@@ -741,7 +753,9 @@ def make(model, folder):
     return [np.asarray(Image.open(folder / f"{of}.png")) for of in ("cook", "nurse")]
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "sd"])
+@pytest.mark.parametrize(
+    "name", ["sdxl", *slow(*(of for of in BUILDERS if of not in {"sd", "sdxl"}))]
+)
 def test_a_family_computes_in_half_precision(folder_of, tmp_path, name):
     images = (make(load_pipeline(folder_of(name), dtype=of), tmp_path / of) for of in DTYPES)
     whole, half = (np.array(of, float) for of in images)
@@ -760,7 +774,7 @@ def peak(work):
     return most
 
 
-@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux-dev", "pixart-sigma", "sana"])
+@pytest.mark.parametrize("name", ["sdxl", *slow("sd", "sd3", "flux-dev", "pixart-sigma", "sana")])
 @torch.no_grad()
 def test_the_memory_of_an_image_is_estimated_from_the_configuration(folder_of, name):
     size = 96  # at which the denoiser's tensors are larger than those of the prompt

@@ -23,12 +23,13 @@ def skin_run(folder, **settings):
 
 def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch):
     def label(files):
-        """See what was asked for, but dark for brown, and no occupation at strength 3."""
+        """See what was asked for, but dark for brown itself, and no occupation at contrast 1."""
         rows = []
         for file in files:
-            value, _, strength = file.stem.removeprefix("toward-").rsplit("-", 1)[0].partition("-x")
-            seen = "dark" if value == "brown" else value
-            rows.append({"skin": seen, "subject": "" if strength == "3" else file.parent.name})
+            name = file.stem.removeprefix("toward-").rsplit("-", 1)[0]
+            value, _, other = name.partition("-over-")
+            seen = "dark" if name == "brown" else value
+            rows.append({"skin": seen, "subject": "" if other[-2:] == "-1" else file.parent.name})
         return pd.DataFrame(rows)
 
     seen = SimpleNamespace(attributes={"skin": SKINS, "subject": ["nurse"]}, label=label)
@@ -36,7 +37,8 @@ def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch
     of = skin_run(run, measured_images=2)
     moesd = measured_experts.measure_experts(of, train_correction(of))
     shown = np.eye(4)[[0, 1, 3, 3]]
-    expected = np.concatenate([shown, shown, np.zeros((4, 4))])
+    away = np.eye(4)[[value for value in range(4) for _ in range(3)]]
+    expected = np.concatenate([shown, away, np.zeros((12, 4))])
     n_training = len(of.lexicon.occupations_of("train"))
     np.testing.assert_array_equal(moesd.measured["skin_tone"].shares, [expected] * n_training)
     assert not (run / "moesd" / "measured").exists()
@@ -48,6 +50,7 @@ def test_of_several_attributes_the_cells_are_measured(run, monkeypatch):
             file.stem.removeprefix("toward-").rsplit("-", 1)[0].split(" and ") for file in files
         ]
         seen = pd.DataFrame(cells, columns=["gender", "skin"])
+        seen["skin"] = seen["skin"].str.partition("-over-")[0]
         return seen.assign(gender=seen["gender"].map({"female": "woman", "male": "man"}))
 
     seen = SimpleNamespace(attributes={"gender": ["man", "woman"], "skin": SKINS}, label=label)
@@ -56,7 +59,10 @@ def test_of_several_attributes_the_cells_are_measured(run, monkeypatch):
     measured = measured_experts.measure_experts(of, train_correction(of)).measured
     n_training = len(of.lexicon.occupations_of("train"))
     found = measured["gender and skin_tone"]
-    np.testing.assert_array_equal(found.shares, [np.eye(8)] * n_training)
+    of_skin = np.eye(4)[[*range(4), *(value for value in range(4) for _ in range(3))]]
+    np.testing.assert_array_equal(found.shares, [np.kron(np.eye(2), of_skin)] * n_training)
+    assert found.weights[16].tolist() == [0, 0, 0, 0, 1, 0, 0, 0]  # male and light
+    assert found.weights[4].tolist() == [1.5, -0.5, 0, 0, 0, 0, 0, 0]
 
 
 def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_training(run):
