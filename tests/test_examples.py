@@ -50,6 +50,7 @@ def test_the_example_is_the_configuration_of_a_run_and_costs_what_the_page_says(
         assert row == pytest.approx([n_images, *cost(Lexicon.load(), n_images, config)], rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_lexicon_of_153_occupations_keeps_the_shipped_splits(real_data, tmp_path):
     make = runpy.run_path(str(ROOT / "examples" / "lexicon_153.py"))["lexicon"]
     counts = (real_data / "fair_diffusion" / "results_fairface_laion.txt").read_text("utf-8")

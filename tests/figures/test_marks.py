@@ -19,7 +19,7 @@ def named(points):
     return figure
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 30))
 def test_names_never_cover_each_other(seed, n):
     rng = np.random.default_rng(seed)

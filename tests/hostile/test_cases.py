@@ -355,6 +355,7 @@ def test_a_pipe_for_a_picture_is_refused(tmp_path):
         open_image(tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_large_pictures_are_opened_few_at_a_time(tmp_path):
     from probe.audit.image_labels import label_images
     from probe.audit.readers.image_folders import find_images

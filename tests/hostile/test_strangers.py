@@ -32,7 +32,13 @@ LONGER = {"token": "token", "gate": "gate-weights", "experts": "experts"}
 """Files of which each tensor gets one more column, and their kinds."""
 
 
-@pytest.mark.parametrize("case", [*SETTINGS, *LONGER])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.slow] if case.startswith("many") else [])
+        for case in (*SETTINGS, *LONGER)
+    ],
+)
 def test_a_correction_of_other_sizes_is_refused_before_memory_is_taken(
     finished_run, tmp_path, call, case
 ):

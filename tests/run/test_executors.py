@@ -106,7 +106,7 @@ def finish(folder, executor, drawing):
     Experiment.open(folder, executor=executor).run(*drawing)
 
 
-@pytest.mark.parametrize("is_shared", [False, True])
+@pytest.mark.parametrize("is_shared", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_pieces_in_any_order_make_equal_files(
     started_again, finished_run, contents, drawing, monkeypatch, is_shared
 ):
