@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -264,6 +265,16 @@ class _Worker:
             return key, self._work(piece)
         except ProbeError as error:
             return key, error
+
+
+def equal_parts(n: int, most: int) -> list[slice]:
+    """Cut n items into the fewest parts of at most ``most``, alike in size for alike workers.
+
+    >>> equal_parts(5, 3)
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    n_parts = -(-n // most)
+    return [slice(*cuts) for cuts in pairwise(n * k // n_parts for k in range(n_parts + 1))]
 
 
 def refuse_other(what: str, found: str, wanted: str) -> None:

@@ -16,7 +16,7 @@ from probe.images.onnx_classifier import is_named, named_revision, own_face_marg
 from probe.images.plan import read_metadata
 from probe.images.reading import ImageBytes, Images
 from probe.io.artifacts import hash_parts, read_table, write_table
-from probe.io.executors import Results, refuse_other
+from probe.io.executors import Results, equal_parts, refuse_other
 from probe.run.evaluation.corrected import corrected_attributes
 from probe.run.files import LABELS, SIDES
 from probe.run.folder import Run, stale_files
@@ -223,7 +223,7 @@ def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame
     # The same key is the same image: of those that the correction left alone, one is enough.
     distinct = table.drop_duplicates("key").reset_index(drop=True)
     models = seen_by(run)
-    parts = [distinct.iloc[start : start + _PIECE] for start in range(0, len(distinct), _PIECE)]
+    parts = [distinct.iloc[part] for part in equal_parts(len(distinct), _PIECE)]
     hashes = [hash_parts(models, *rows["key"]) for rows in parts]
     paths = [run.folder / _PIECES / f"{made_from}.parquet" for made_from in hashes]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
@@ -247,8 +247,8 @@ def _files_and_prompts(run: Run, rows: pd.DataFrame) -> tuple[list[Path], list[s
 
 def look_at(run: Run, files: list[Path], prompts: list[str], open_here: OpenHere) -> pd.DataFrame:
     """Labels and CLIP scores of images, in their order; workers open the models themselves."""
-    starts = range(0, len(files), _PIECE)
-    pieces = ((at, (files[at : at + _PIECE], prompts[at : at + _PIECE])) for at in starts)
+    parts = enumerate(equal_parts(len(files), _PIECE))
+    pieces = ((number, (files[part], prompts[part])) for number, part in parts)
     with closing(_look_at(run, pieces, open_here)) as found:
         return pd.concat([seen for _, seen in sorted(found)], ignore_index=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from probe.images.reading import ImageBytes, Images
-from probe.io.executors import refuse_other
+from probe.io.executors import equal_parts, refuse_other
 from probe.run.evaluation.evaluators import (
     evaluator_folder,
     evaluators_line,
@@ -34,7 +34,7 @@ def look_with(
     """
     if run.distribute is None:
         return [here(files)]
-    parts = [files[start : start + _PIECE] for start in range(0, len(files), _PIECE)]
+    parts = [files[part] for part in equal_parts(len(files), _PIECE)]
     pieces = ((n, [ImageBytes.read(file) for file in part]) for n, part in enumerate(parts))
     with closing(run.distribute(partial(_open_one, role, _weights(run, role)), pieces)) as found:
         return [seen for _, seen in sorted(found, key=itemgetter(0))]
