@@ -102,6 +102,5 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
 
 
 def _contrasts(attributes: Sequence[Attribute]) -> tuple[float, ...]:
-    """Return the contrasts that are measured: fewer of several attributes, whose cells are many."""
-    n_many = sum(len(of.values) > 2 for of in attributes)
-    return CONTRASTS if len(attributes) == 1 else CONTRASTS[:1] if n_many == 1 else ()
+    """Return the contrasts that are measured: none where the cells would have too many variants."""
+    return CONTRASTS if sum(len(of.values) > 2 for of in attributes) == 1 else ()
