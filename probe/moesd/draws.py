@@ -74,6 +74,8 @@ class MeasuredExperts:
         needed = prod(_count(n, self.contrasts) for n in self.n_values), prod(self.n_values)
         if self.shares.shape[1:] != needed:
             raise ShapeError(f"measured shares are {self.shares.shape[1:]}; needed {needed}")
+        if not ((self.shares >= 0) & (self.shares <= 1)).all():  # nor NaN
+            raise ShapeError("measured shares are not from 0 to 1")
 
     @property
     def weights(self) -> Double:
@@ -144,14 +146,16 @@ def _solve(experts: MeasuredExperts, target: tuple[float, ...]) -> Double:
     return shares
 
 
-def read_measured(data: Mapping[str, Mapping[str, Any]]) -> dict[str, MeasuredExperts]:
+def read_measured(
+    data: Mapping[str, Mapping[str, Any]], attributes: Sequence[Attribute]
+) -> dict[str, MeasuredExperts]:
     """Read, by attribute, the fields of measured experts that a correction was saved with."""
-    return {
-        name: MeasuredExperts(
-            tuple(of["n_values"]),
-            tuple(of["contrasts"]),
-            np.array(of["shares"], float),
-            of["n_images"],
-        )
-        for name, of in data.items()
-    }
+    found = {}
+    for name, of in data.items():
+        n_values, contrasts = tuple(of["n_values"]), tuple(map(float, of["contrasts"]))
+        needed = tuple(len(attribute.values) for attribute in attributes)
+        if n_values != needed or not all(0 < contrast <= 1 for contrast in contrasts):
+            raise ShapeError(f"experts of {n_values} values are measured, at contrasts {contrasts}")
+        shares = np.array(of["shares"], float)
+        found[name] = MeasuredExperts(n_values, contrasts, shares, int(of["n_images"]))
+    return found

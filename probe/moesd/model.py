@@ -245,7 +245,7 @@ class MoESD(Correction):
                 objective=config["objective"],
                 router=router,
                 recipe=config.get("recipe", ""),
-                measured=read_measured(config["measured"]),
+                measured=read_measured(config["measured"], attributes),
             )
             if not (slots := config.get("other_encoders", ())):
                 return first

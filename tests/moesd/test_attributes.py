@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import OptionError, ShapeError
+from probe.errors import ArtifactError, OptionError, ShapeError
 from probe.io.artifacts import read_json, write_json
 from probe.moesd.config import TrainConfig
 from probe.moesd.draws import MeasuredExperts
@@ -254,6 +254,28 @@ def test_measured_cells_set_the_draws_of_all_attributes_and_of_each(of_cells):
     joint = np.array([0.0, 0.25, 0.125, 0.125, 0.25, 0.0, 0.125, 0.125])
     wanted = [0.0, 0.25, 0.25, 0.0, 0.25, 0.0, 0.25, 0.0]
     np.testing.assert_allclose(moesd.draws(joint, (True, True)), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"n_values": [4, 2]},
+        {"n_values": [10**9, 10**9]},
+        {"contrasts": [1e300]},
+        {"shares": [[[-1.0] * 8] * 8]},
+        {"shares": [[[1.0] * 8] * 7]},
+    ],
+    ids=str,
+)
+def test_measured_experts_of_another_shape_are_refused(of_cells, provenance, tmp_path, damage):
+    shares = np.stack([np.eye(8)] * 2)
+    measured = {OF_CELLS: MeasuredExperts((2, 4), (), shares, 4)}
+    replace(of_cells, measured=measured).save(tmp_path, provenance)
+    config, _ = read_json(tmp_path / "config.json", kind="moesd")
+    config["measured"][OF_CELLS] |= damage
+    write_json(tmp_path / "config.json", config, provenance)
+    with pytest.raises(ArtifactError, match="no correction that can be used"):
+        MoESD.load(tmp_path, of_cells.encoder)
 
 
 def test_a_correction_of_several_attributes_is_saved_with_them(both, provenance, tmp_path):

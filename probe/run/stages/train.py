@@ -218,7 +218,7 @@ def _measured_lines(run: Run) -> list[str]:
 
     attributes, lines = attributes_of(run), []
     saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
-    measured = read_measured(saved.get("measured", {}))
+    measured = read_measured(saved.get("measured", {}), attributes)
     if (of := measured.get(cells_of(attributes).name)) is None:
         return []
     n_values = [len(attribute.values) for attribute in attributes]
