@@ -74,8 +74,6 @@ class MeasuredExperts:
         needed = prod(_count(n, self.contrasts) for n in self.n_values), prod(self.n_values)
         if self.shares.shape[1:] != needed:
             raise ShapeError(f"measured shares are {self.shares.shape[1:]}; needed {needed}")
-        if not ((self.shares >= 0) & (self.shares <= 1)).all():  # nor NaN
-            raise ShapeError("measured shares are not from 0 to 1")
 
     @property
     def weights(self) -> Double:
@@ -157,5 +155,7 @@ def read_measured(
         if n_values != needed or not all(0 < contrast <= 1 for contrast in contrasts):
             raise ShapeError(f"experts of {n_values} values are measured, at contrasts {contrasts}")
         shares = np.array(of["shares"], float)
+        if not ((shares >= 0) & (shares <= 1)).all():  # nor NaN
+            raise ShapeError("measured shares are not from 0 to 1")
         found[name] = MeasuredExperts(n_values, contrasts, shares, int(of["n_images"]))
     return found
