@@ -42,6 +42,9 @@ MEMORY_LIMIT = float(os.environ.get("PROBE_TEST_GIGABYTES", "3")) * 1e9
 """Largest resident size of a test process, in bytes."""
 _peak = 0
 
+LONGEST = ("test_notebooks", "tinytown/test_weights")
+"""Files that take minutes."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Divide the cores among the test processes and the processes that they start."""
@@ -75,7 +78,7 @@ def _peak_memory() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest tests first, so that no process works alone at the end."""
-    items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)
