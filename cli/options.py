@@ -62,7 +62,10 @@ def option_group(title: str, **group: Mapping[str, Any]) -> Decorator:
 start_options = option_group(
     "Start of a run",
     model={"help": "tinytown, a folder, or a hub id. Needed for a new run only."},
-    encoder={"help": "Text encoder of a pipeline that has several; its first one if not given."},
+    encoder={
+        "help": "Text encoder of a pipeline that has several. If not given: `run` takes the one "
+        "whose bias score predicts images of validation occupations best, `embed` the first."
+    },
     instruction={
         "help": "Text that a decoder-only text encoder alone (Gemma, Llama, ...) reads before "
         "every prompt; that of Sana is the pipeline's own."

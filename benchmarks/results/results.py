@@ -149,7 +149,7 @@ def trained(
         stage, name = name.split(".")
         kind = type(getattr(getattr(experiment.config, stage), name))
         experiment.set(stage, **{name: kind(value)})
-    for stage in (experiment.embed, experiment.fit, experiment.train):
+    for stage in (experiment.choose_encoder, experiment.embed, experiment.fit, experiment.train):
         stage()
     return Run(path, experiment.config, device=device)
 

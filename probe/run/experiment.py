@@ -76,7 +76,8 @@ class Experiment:
         lexicon : Path, optional
             Words and templates; those of the package if not given.
         encoder : str, optional
-            Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
+            Text encoder of the pipeline, e.g. ``"text_encoder_2"``; if not given, its first one, or
+            what `choose_encoder` finds.
         instruction : str, optional
             Text that a decoder-only text encoder alone reads before every prompt.
         prompts : PromptFile, optional
@@ -137,6 +138,14 @@ class Experiment:
             with locked(self.folder, is_shared=table == "train"), self._kept(changed):
                 pass
         return self
+
+    def choose_encoder(self) -> list[Outcome]:
+        """Choose the text encoder of a new run that names none of several, as `run` does first.
+
+        It takes images of the base model; see `probe.run.encoder_choice`.
+        """
+        with locked(self.folder):
+            return self._chosen_encoder(self._run)[1]
 
     def embed(self) -> Outcome:
         """Embed every prompt; in a run of imported vectors, count them."""
@@ -213,10 +222,13 @@ class Experiment:
         changed = change_settings(self._run, settings or {})
         with locked(self.folder):
             pipeline.check_stale(changed)
+            changed, outcomes = self._chosen_encoder(changed)
+            for outcome in outcomes if on_outcome is not None else ():
+                on_outcome(outcome)
             with self._kept(changed):
                 stages = pipeline.stages_of(self._run, with_figures=True)
                 chosen = [(stage, None) for stage in stages]
-                return pipeline.bring_all(chosen, self._run, on_outcome)
+                return outcomes + pipeline.bring_all(chosen, self._run, on_outcome)
 
     def study(
         self, *names: str, on_outcome: pipeline.OnOutcome | None = None, **settings: Any
@@ -302,6 +314,19 @@ class Experiment:
         of_run = (*ConceptStudy.kept(run), *CompareMethods.kept(run))
         return pipeline.take_inventory(run, (*studies(), *of_run))
 
+    def _chosen_encoder(self, changed: Run) -> tuple[Run, list[Outcome]]:
+        """Write the encoder of a new run into its settings, and into those that are to be kept."""
+        from probe.run.encoder_choice import choose_encoder, has_choice
+
+        if not has_choice(changed):
+            return changed, []
+        found = choose_encoder(changed)
+        chosen = {"encoder": found.data["encoder"]}
+        before, self._run = self._run, _with_settings(self._run, "embed", chosen)
+        self._run.config.write(self.folder)
+        changed = self._run if changed is before else _with_settings(changed, "embed", chosen)
+        return changed, [Outcome("encoder", True, found.text, found)]
+
     def _show(self, name: str, **functions: Callable[..., Any]) -> Outcome:
         """Bring a stage up to date that shows results by a function of `figures`."""
         return Experiment(replace(self._run, functions=functions))._do(STAGES[name])
@@ -329,6 +354,10 @@ class Experiment:
         except Exception:
             self._run = before
             raise
+
+
+def _with_settings(run: Run, table: str, settings: Mapping[str, Any]) -> Run:
+    return replace(run, config=run.config.with_settings(table, settings))
 
 
 def _train(folder: Path, device: str, settings: Mapping[str, Any]) -> None:

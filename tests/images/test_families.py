@@ -44,13 +44,14 @@ from probe.moesd.objectives.diffusion import NoiseObjective
 from probe.moesd.router import Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
-from probe.run import Experiment
+from probe.run import Experiment, encoder_choice, pipeline
 from probe.run.compare.material import Bench
 from probe.run.compare.methods import all_methods
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
+from probe.run.images import make_images
 from probe.run.stages.fit import fit_axis, subject_scores
 from probe.run.studies.encoders import Encoders
 from probe.text.checkpoints import text_encoders
@@ -833,15 +834,12 @@ def test_the_encoder_whose_bias_score_predicts_the_images_is_named(folder_of, tm
     _, found = study.compute(run)
     assert found.data["best"] is None
     assert "not known without labelled images" in found.summary()
-    # Images whose shares follow the bias scores of the second encoder.
-    z = TextEncoder.load(folder_of("sdxl"), encoder="text_encoder_2").embed(run.prompts.prompts)
-    subjects = subject_scores(run.prompts.table.assign(bias_score=bias_score(z, *fit_axis(run, z))))
-    made, scores = run.provenance("subjects", "planted"), subjects["bias_score"]
-    write_table(run.folder / SUBJECTS, subjects.assign(bias_score=0.0), made)
-    seen = {"side": "base", "attribute": "gender", "value": "woman", "n": 100, "low": 0, "high": 1}
-    shares = subjects[["subject", "split"]].assign(
-        **seen, share=(1 / (1 + np.exp(6 * scores / scores.abs().max()))).round(2)
-    )
+    planted = shares_like(run, folder_of("sdxl"), "text_encoder_2")
+    table = run.prompts.table.drop_duplicates("subject")[["subject", "split", "share_women"]]
+    subjects = table.merge(planted).assign(bias_score=0.0)
+    write_table(run.folder / SUBJECTS, subjects, run.provenance("subjects", "planted"))
+    seen = {"side": "base", "attribute": "gender", "value": "woman", "low": 0, "high": 1}
+    shares = planted.assign(**seen, split=subjects["split"])
     write_table(run.folder / SHARES, shares, run.provenance("shares", "planted"))
     tables, found = study.compute(run)
     assert found.data["best"] == "text_encoder_2"
@@ -849,6 +847,61 @@ def test_the_encoder_whose_bias_score_predicts_the_images_is_named(folder_of, tm
     values = tables["encoders"].set_index(["encoder", "measure"])["value"]
     assert values["text_encoder_2", "r2"] > max(0.8, values["text_encoder", "r2"])
     assert study.unmet(run) is None
+
+
+def shares_like(run, folder, slot):
+    """Shares of women that follow the bias scores of one text encoder."""
+    z = TextEncoder.load(folder, encoder=slot).embed(run.prompts.prompts)
+    subjects = subject_scores(run.prompts.table.assign(bias_score=bias_score(z, *fit_axis(run, z))))
+    scores = subjects["bias_score"]
+    share = (1 / (1 + np.exp(6 * scores / scores.abs().max()))).round(2)
+    return subjects[["subject"]].assign(n=100, share=share)
+
+
+@pytest.mark.slow
+def test_a_run_that_names_no_encoder_reads_the_one_that_predicts_the_images(
+    folder_of, tmp_path, monkeypatch
+):
+    folder, told = folder_of("sdxl"), []
+    experiment = Experiment.create(tmp_path, model=str(folder))
+    run = Run(tmp_path, experiment.config)
+    planted = shares_like(run, folder, "text_encoder_2")
+    monkeypatch.setattr(encoder_choice, "_base_shares", lambda *_: planted)
+    monkeypatch.setattr(pipeline, "check_stale", lambda _: None)
+    monkeypatch.setattr(pipeline, "bring_all", lambda *_: [])  # the choice alone
+    [outcome] = experiment.run(None, None, on_outcome=told.append)
+    assert told == [outcome]
+    assert "bias score of text_encoder_2 explains most" in outcome.line()
+    assert Config.read(tmp_path).embed.encoder == "text_encoder_2"
+    assert experiment.run(None, None) == []  # it is said now
+    # All images alike: nothing can be predicted, and the first is read.
+    monkeypatch.setattr(encoder_choice, "_base_shares", lambda *_: planted.assign(share=0.5))
+    found = encoder_choice.choose_encoder(run)
+    assert found.data == {"encoder": "text_encoder", "explained": {}}
+    assert "the model's first; which predicts its images best is not known: " in found.text
+
+
+@pytest.mark.slow
+def test_the_encoder_is_chosen_by_images_of_occupations_that_are_not_for_testing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(encoder_choice, "N_IMAGES", 4)
+    made = []
+    monkeypatch.setattr(
+        encoder_choice,
+        "make_images",
+        lambda run, pipeline, plan, *of, **more: (
+            made.append(plan) or make_images(run, pipeline, plan, *of, **more)
+        ),
+    )
+    config = Experiment.create(tmp_path, model="tinytown-xl").config
+    run = Run(tmp_path, config.with_settings("generate", {"n_steps": 8}))
+    assert encoder_choice.has_choice(run)
+    found = encoder_choice.choose_encoder(run)
+    assert set(made[0].table["subject"]).isdisjoint(run.lexicon.occupations_of("test"))
+    assert found.data["explained"].keys() == {"text_encoder", "text_encoder_2"}
+    assert found.data["explained"][found.data["encoder"]]["r2"] > 0.3
+    assert not any((tmp_path / "images").iterdir())
 
 
 @pytest.mark.slow

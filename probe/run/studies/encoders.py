@@ -72,9 +72,8 @@ class Encoders(Study):
 
 def _measures(run: Run, slot: str) -> Iterator[dict[str, Any]]:
     from probe.latent.erasure import bias_score
-    from probe.latent.prediction import SharePredictor
     from probe.latent.tracing import trace
-    from probe.run.studies.prediction import counts_of
+    from probe.run.encoder_choice import explained_shares
     from probe.stats.correlation import share_correlation
     from probe.text.encoder import TextEncoder
 
@@ -91,10 +90,8 @@ def _measures(run: Run, slot: str) -> Iterator[dict[str, Any]]:
     yield {"measure": "correlation", "value": r.r, "low": r.low, "high": r.high, "n": r.n}
     if not (run.folder / SHARES).is_file():
         return
-    seen = base_shares(run).drop(columns="bias_score").merge(subjects[["subject", "bias_score"]])
     try:
-        predictor = SharePredictor(seed=run.config.study.seed).fit(*counts_of(seen, "train"))
-        found = predictor.calibration(*counts_of(seen, "validation"), resampling=resampling)
+        found = explained_shares(run, z, base_shares(run))
     except DataError:  # too few occupations, or all images alike
         return
     limits = {"low": found.r2_low, "high": found.r2_high, "n": found.n}

@@ -1,7 +1,6 @@
 """The share of women in images, predicted from the text and compared with the images."""
 
 from dataclasses import asdict
-from typing import Any
 
 from probe.io.artifacts import read_table
 from probe.run.files import SHARES, SUBJECTS
@@ -40,6 +39,7 @@ class Prediction(Study):
     def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the prediction for every occupation."""
         from probe.latent.prediction import SharePredictor
+        from probe.run.encoder_choice import counts_of
 
         table = base_shares(run).drop(columns=["low", "high"])
         predictor = SharePredictor(seed=run.config.study.seed).fit(*counts_of(table, "train"))
@@ -61,10 +61,3 @@ class Prediction(Study):
             "n_train": predictor.n_subjects_,
         }
         return {"prediction": table}, Answer("\n".join(lines), figures)
-
-
-def counts_of(table: Any, split: str) -> list[Any]:
-    """Bias score, number of images of women, and of all images, of the occupations of a split."""
-    rows = table[table["split"] == split]
-    n_women = (rows["share"] * rows["n"]).round().astype(int)
-    return [of.to_numpy() for of in (rows["bias_score"], n_women, rows["n"])]

@@ -1,0 +1,132 @@
+"""Which of several text encoders a new run reads: the one that predicts its model's images best."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from probe.errors import DataError
+from probe.images.plan import GenerationPlan, planned_rows
+from probe.latent.erasure import bias_score
+from probe.latent.prediction import Calibration, SharePredictor
+from probe.run.evaluation import evaluators
+from probe.run.evaluation.corrected import corrected_attributes
+from probe.run.evaluation.looking import look_with
+from probe.run.files import EMBEDDED
+from probe.run.folder import Run
+from probe.run.images import make_images
+from probe.run.registry import Answer
+from probe.run.routing import attributes_of
+from probe.run.stages.fit import fit_axis, subject_scores
+from probe.stats.notation import bracketed
+from probe.text.attributes import GENDER
+from probe.text.checkpoints import text_encoders
+from probe.text.encoder import TextEncoder
+
+if TYPE_CHECKING:
+    from probe.arrays import Float32
+
+N_IMAGES = 16
+"""Images of each training and validation occupation, at most; our choice."""
+
+_FOLDER = "images/encoders"
+
+
+def has_choice(run: Run) -> bool:
+    """Whether nobody said which of several text encoders a run reads, and nothing is embedded."""
+    return (
+        not run.config.embed.encoder
+        and not (run.folder / EMBEDDED[0]).exists()
+        and len(text_encoders(run.model_folder)) > 1
+        and GENDER.name in [of.name for of in attributes_of(run)]
+    )
+
+
+def choose_encoder(run: Run) -> Answer:
+    """Find the encoder whose bias score predicts the base model's images best.
+
+    An axis is fitted to each encoder's embeddings of the prompts for training; a curve from its
+    bias scores to the shares of women in images of training occupations; and R2, the share of the
+    variance that the curve explains, is taken on validation occupations. Where it cannot be had
+    (too few occupations, or images that are all alike), the first encoder is read, and it is said.
+    """
+    slots = text_encoders(run.model_folder)
+    encoders = {
+        slot: TextEncoder.load(run.config.model, encoder=slot, device=run.device) for slot in slots
+    }
+    shares = _base_shares(run, encoders)
+    found, why = dict[str, Calibration](), ""
+    try:
+        for slot, encoder in encoders.items():
+            found[slot] = explained_shares(run, encoder.embed(run.prompts.prompts), shares)
+    except DataError as error:
+        found, why = {}, str(error)
+    best = max(found, key=lambda slot: found[slot].r2, default=slots[0])
+    shutil.rmtree(run.folder / _FOLDER, ignore_errors=True)
+    return _answer(best, found, why)
+
+
+def explained_shares(run: Run, z: Float32, shares: pd.DataFrame) -> Calibration:
+    """Predict shares of women on validation occupations by an encoder's bias scores.
+
+    ``z`` are the embeddings of all prompts of the run; ``shares`` has the columns ``subject``,
+    ``n`` (images) and ``share``. Raises `DataError` if there are too few occupations, or the shares
+    do not differ.
+    """
+    scores = bias_score(z, *fit_axis(run, z))
+    subjects = subject_scores(run.prompts.table.assign(bias_score=scores))
+    seen = shares[["subject", "n", "share"]].merge(subjects[["subject", "split", "bias_score"]])
+    predictor = SharePredictor(seed=run.config.study.seed).fit(*counts_of(seen, "train"))
+    resampling = run.config.study.resampling
+    return predictor.calibration(*counts_of(seen, "validation"), resampling=resampling)
+
+
+def counts_of(table: pd.DataFrame, split: str) -> list[Any]:
+    """Bias score, number of images of women, and of all images, of the occupations of a split."""
+    rows = table[table["split"] == split]
+    n_women = (rows["share"] * rows["n"]).round().astype(int)
+    return [of.to_numpy() for of in (rows["bias_score"], n_women, rows["n"])]
+
+
+def _base_shares(run: Run, encoders: dict[str, TextEncoder]) -> pd.DataFrame:
+    """Shares of women in images by the base model, of templates and occupations not for testing."""
+    lexicon, classifier = run.lexicon, evaluators.load_classifier(run)
+    place = [of.name for of in attributes_of(run)].index(GENDER.name)
+    attribute, labels = corrected_attributes(run, classifier.attributes)[place]
+    n_images, seed = min(N_IMAGES, run.config.generate.n_images), run.config.generate.seed
+    jobs = lexicon.occupations_of("train", "validation")
+    prompts = ((job, [lexicon.neutral_prompt(job, "validation")]) for job in jobs)
+    rows = [row for of in prompts for row in planned_rows("neutral", *of, n_images, seed)]
+    label = "images to choose the text encoder by"
+    pipeline = run.load_pipeline(encoders=encoders.values())
+    folder = run.folder / _FOLDER
+    images = make_images(run, pipeline, GenerationPlan(pd.DataFrame(rows)), folder, label=label)
+    here = partial(classifier.label, progress=run.progress_on(f"looking at {label}"))
+    files = [folder / name for name in images["file_name"]]
+    seen = pd.concat(look_with(run, "classifier", files, here), ignore_index=True)
+    is_woman = seen[attribute].map({labels["female"]: 1.0, labels["male"]: 0.0})
+    images = images.assign(share=is_woman.to_numpy()).dropna(subset="share")
+    of_subject = images.groupby("subject")["share"]
+    return of_subject.agg(n="size", share="mean").reset_index()
+
+
+def _answer(best: str, found: dict[str, Calibration], why: str) -> Answer:
+    """Say which encoder was chosen, and what each explains."""
+    figures = {
+        slot: {"r2": of.r2, "low": of.r2_low, "high": of.r2_high, "n": of.n}
+        for slot, of in found.items()
+    }
+    of_each = ", ".join(
+        f"{slot} {bracketed(of.r2, of.r2_low, of.r2_high)}" for slot, of in found.items()
+    )
+    n = next(iter(found.values())).n if found else 0
+    text = (
+        f"the bias score of {best} explains most of the shares of women in images of {n} "
+        f"validation occupations (R2: {of_each}); another is read with --encoder"
+        if found
+        else f"{best}, the model's first; which predicts its images best is not known: {why}"
+    )
+    return Answer(text, {"encoder": best, "explained": figures})
