@@ -40,10 +40,12 @@ def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
 
     from probe import Experiment
 
-    # The notebooks go on with the settings that they find: a short training is as good here.
-    brief = {"latent_steps": 10, "diffusion_steps": 10, "batch_size": 16}
+    # The notebooks go on with the settings that they find: a short training is as good here, and so
+    # are few images to measure experts by, and images of four steps.
+    brief = {"latent_steps": 10, "diffusion_steps": 10, "batch_size": 16, "measured_images": 1}
     for name in ("run", "run-joint"):  # the joint correction has a run of its own
-        Experiment.create(tmp_path / name, model="tinytown", seed=7).set("train", **brief)
+        experiment = Experiment.create(tmp_path / name, model="tinytown", seed=7)
+        experiment.set("train", **brief).set("generate", n_steps=4)
     monkeypatch.setenv("MOESD_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("MOESD_N_IMAGES", "4")
     monkeypatch.setenv(

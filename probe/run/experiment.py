@@ -223,8 +223,9 @@ class Experiment:
         with locked(self.folder):
             pipeline.check_stale(changed)
             changed, outcomes = self._chosen_encoder(changed)
-            for outcome in outcomes if on_outcome is not None else ():
-                on_outcome(outcome)
+            for outcome in outcomes:
+                if on_outcome is not None:
+                    on_outcome(outcome)
             with self._kept(changed):
                 stages = pipeline.stages_of(self._run, with_figures=True)
                 chosen = [(stage, None) for stage in stages]

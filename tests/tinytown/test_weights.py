@@ -107,10 +107,10 @@ def test_age_and_skin_depend_on_gender_in_the_cards_pictures(training_card):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_new_pictures_show_what_the_card_says(model, training_card, tmp_path):
-    found = card.measure_pictures(model, Lexicon.load(), tmp_path, n_images=12, seed=101)
-    check(found, slack=0.04)  # 120 explicit pictures of each gender: a standard error of 0.03
-    # 12 pictures a subject lift the mean |share - 1/2| by 0.008, with a standard error of 0.013.
-    assert found["mad"] == pytest.approx(training_card["pictures"]["mad"], abs=0.05)
+    found = card.measure_pictures(model, Lexicon.load(), tmp_path, n_images=6, seed=101)
+    check(found, slack=0.05)  # 80 explicit pictures of each gender: a standard error of 0.035
+    # 6 pictures a subject lift the mean |share - 1/2| by 0.016, with a standard error of 0.018.
+    assert found["mad"] == pytest.approx(training_card["pictures"]["mad"], abs=0.06)
 
 
 def check(pictures, *, slack):
