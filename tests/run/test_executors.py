@@ -18,6 +18,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from probe.baselines import BASELINES
+from probe.baselines.weights import lora
 from probe.errors import ModelError, OptionError
 from probe.io.executors import MISSING, RayExecutor
 from probe.run import Experiment
@@ -120,7 +122,11 @@ def test_pieces_in_any_order_make_equal_files(
 
 
 @pytest.mark.slow
-def test_methods_and_variants_of_a_sweep_are_made_elsewhere_alike(finished_run, contents, tmp_path):
+def test_methods_and_variants_of_a_sweep_are_made_elsewhere_alike(
+    finished_run, contents, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(BASELINES._items, "lora", partial(lora, n_steps=2, batch_size=8))
+    monkeypatch.setattr("probe.run.compare.rows.N_REPEATS", 1)
     found = []
     for executor in (None, Elsewhere()):
         run = Path(shutil.copytree(finished_run, tmp_path / str(len(found))))
