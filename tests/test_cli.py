@@ -48,6 +48,7 @@ def test_full_adds_every_figure_to_the_result(shown, call):
     assert "failures of the correction, 0 is best" in full
 
 
+@pytest.mark.slow
 def test_info_begins_with_the_result_and_what_is_out_of_date(shown, tmp_path, call):
     run = shutil.copytree(shown[0], tmp_path / "run")
     text = call("info", run).stdout
@@ -211,6 +212,7 @@ def test_a_new_run_needs_a_model(tmp_path, refusal):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_text_encoder_alone_makes_no_pictures(
     clip_folder, tmp_path, small_lexicon, call, refusal
 ):

@@ -148,10 +148,9 @@ def read_measured(
     data: Mapping[str, Mapping[str, Any]], attributes: Sequence[Attribute]
 ) -> dict[str, MeasuredExperts]:
     """Read, by attribute, the fields of measured experts that a correction was saved with."""
-    found = {}
+    found, needed = {}, tuple(len(attribute.values) for attribute in attributes)
     for name, of in data.items():
         n_values, contrasts = tuple(of["n_values"]), tuple(map(float, of["contrasts"]))
-        needed = tuple(len(attribute.values) for attribute in attributes)
         if n_values != needed or not all(0 < contrast <= 1 for contrast in contrasts):
             raise ShapeError(f"experts of {n_values} values are measured, at contrasts {contrasts}")
         shares = np.array(of["shares"], float)

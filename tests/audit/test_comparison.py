@@ -31,6 +31,7 @@ def test_equivalence_is_two_one_sided_t_tests():
     )
 
 
+@pytest.mark.slow
 def test_models_at_the_margin_are_called_equivalent_as_rarely_as_said():
     rng = np.random.default_rng(4)
     n_called = 0

@@ -87,6 +87,7 @@ def test_who_moved_away_from_even_is_named_and_tested_by_the_pairs_that_differ()
     assert pilot["p_holm"] == pytest.approx(3 * 2**-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 30), st.integers(0, 12), st.integers(0, 30), st.sampled_from([0.5, 0.25]))
 def test_a_correction_without_effect_moves_away_beyond_chance_in_one_case_of_twenty(

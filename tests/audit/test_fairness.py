@@ -67,6 +67,7 @@ def test_every_figure_lies_in_its_interval(counts, seed):
         assert figure.value <= figure.high + 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measure", "n_subjects", "n_images", "spread"),
     [
@@ -156,6 +157,7 @@ def test_five_subjects_that_all_improve_have_an_interval_and_a_p_that_agree():
     assert found.p <= 0.05  # sign flips of 5 subjects never go below 0.0625
 
 
+@pytest.mark.slow
 def test_models_that_do_not_differ_are_told_apart_as_often_as_chance():
     rng = np.random.default_rng(9)
     n_trials, n_small, n_covered = 120, 0, 0

@@ -100,6 +100,7 @@ def test_wrong_options_are_refused(table, options, code, message):
     assert message in " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["pdf", "png", "svg"])
 def test_the_figure_is_one_file_with_equal_bytes(table, tmp_path, suffix):
     options = ("--counts", table, "--by", "model,scale", "--n-bootstrap", 50, "--figure")

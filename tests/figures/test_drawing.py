@@ -47,6 +47,7 @@ def test_a_full_disk_is_one_line_in_every_format(tmp_path, suffix):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_there_with_its_data_its_origin_its_fonts_and_a_standard_width(
     drawn_run, name
@@ -73,6 +74,7 @@ def test_every_figure_is_there_with_its_data_its_origin_its_fonts_and_a_standard
     assert (right - left) / 72 == pytest.approx(COLUMN[0], abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_fits_a_column_and_its_letters_are_large_enough_and_apart(
     drawn_run, name, monkeypatch
@@ -142,6 +144,7 @@ def test_nothing_is_drawn_unless_every_stage_before_has_run(run):
     assert not (run / "figures").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_image_is_named(drawn):
     for path in (drawn / "images" / "moesd").rglob("*.png"):
         path.unlink()
@@ -149,6 +152,7 @@ def test_a_missing_image_is_named(drawn):
         draw(drawn, "images")
 
 
+@pytest.mark.slow
 def test_the_grid_shows_pairs_of_one_seed_from_trained_and_unseen_subjects(drawn_run):
     data = pd.read_csv(drawn_run / "figures" / "images.csv")
     base, corrected = (data[data["side"] == side] for side in ("base", "moesd"))

@@ -191,6 +191,7 @@ def test_tables_have_captions_and_can_be_scrolled_and_headings_do_not_skip_a_lev
     assert len({of["aria-label"] for of in regions}) == len(regions)
 
 
+@pytest.mark.slow
 def test_only_tinytown_is_called_a_laboratory_model(page, other_page):
     assert "laboratory model" in page
     assert "Nothing on this page is evidence about Stable Diffusion" in page
@@ -331,6 +332,7 @@ def test_cells_where_attributes_meet_are_shown_and_small_ones_named_but_not_show
     assert "Out of date:" not in section
 
 
+@pytest.mark.slow
 def test_cells_of_other_images_are_said_to_be_of_others(sketched_run, tmp_path):
     run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
     Config.read(run).with_settings("study", {"seed": 99}).write(run)
@@ -412,6 +414,7 @@ def test_names_that_came_with_the_data_are_text_in_every_section(sketched_run, s
         assert "&lt;img src=x onerror=alert(1)&gt;" in text_of(page, key)
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(sketched_run, page):
     assert render_report(sketched_run) == page
 

@@ -161,6 +161,7 @@ def test_a_full_disk_stops_the_generation_in_one_line(pipeline, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize(("n", "batch_size"), [(13, 4), (130, 50)], ids=["in turn", "side by side"])
 def test_after_ctrl_c_nothing_is_half_written_and_the_rest_is_made(

@@ -155,6 +155,7 @@ def test_an_offloaded_pipeline_makes_the_same_images(pipeline_folder, pipeline, 
     assert (make(offloaded, tmp_path / "offloaded")[0] == whole).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*script_method")  # by torch itself, of its own function
 def test_a_denoiser_can_be_compiled(pipeline_folder):
     assert is_compiled(load_pipeline(pipeline_folder, is_compiled=True).unet)

@@ -93,6 +93,7 @@ def test_only_training_is_shared_out(launched, tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_skipped_batch_draws_as_many_random_numbers_as_a_computed_one(
     diffusion_objective, pipeline
 ):

@@ -21,6 +21,7 @@ def plan():
     return plan_training(STABLE_DIFFUSION, TrainConfig(objective="both", side="both"))
 
 
+@pytest.mark.slow
 def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
     assert plan.frozen == {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863}
     assert (plan.n_sites, plan.unet_width, plan.n_experts) == (16, 640, 3)
@@ -49,6 +50,7 @@ def test_the_recipe_of_the_paper_has_no_teacher(plan):
     assert paper["flops_step"] == plan.flops_step - plan.batch_size * plan.flops_forward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", ["words", "bias_score"])
 def test_the_gate_is_counted_as_it_is_trained(town, pipeline_folder, reads):
     config = TrainConfig(objective="latent", latent_steps=1, width=4, gate_reads=reads)
@@ -57,6 +59,7 @@ def test_the_gate_is_counted_as_it_is_trained(town, pipeline_folder, reads):
     assert plan_training(pipeline_folder, config).trainable["gate"] == n
 
 
+@pytest.mark.slow
 def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
     config = TrainConfig(objective="both", side="both", style="lora", width=5, unet_width=3)
     plan, (text_width, unet_width) = plan_training(pipeline_folder, config), (32, 16)
@@ -96,6 +99,7 @@ def test_an_expert_adds_the_operations_of_its_two_matrices():
     assert with_one.backward_flops > without.backward_flops
 
 
+@pytest.mark.slow
 def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_folder):
     unet = load_pipeline(pipeline_folder).unet.requires_grad_(False)
     experts = UNetExperts.start(unet, width=4)

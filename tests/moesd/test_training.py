@@ -50,6 +50,7 @@ def test_the_base_model_stays_frozen_bit_for_bit(town, pipeline, pictures, on_bo
         torch.testing.assert_close(new, old, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_correction_without_the_token_is_trained_saved_and_loaded(
     town, pipeline, pictures, provenance, tmp_path
 ):
@@ -156,6 +157,7 @@ def test_the_latent_objective_encodes_no_padding(town, moesd, monkeypatch):
     torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_counterfactual_states_are_learnt_at_the_first_positions_and_then_at_all(
     moesd, monkeypatch
 ):

@@ -207,6 +207,7 @@ def test_what_has_been_encoded_is_not_encoded_again(run, tmp_path, monkeypatch):
         run.concept(tmp_path / "kinds.toml")
 
 
+@pytest.mark.slow
 def test_concepts_stand_beside_each_other_and_going_back_gives_the_old_bytes(run, tmp_path):
     run.concept(tmp_path / "age.toml")
     first = (run.folder / "latent/concepts/age.json").read_bytes()

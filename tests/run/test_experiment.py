@@ -135,6 +135,7 @@ def test_nothing_is_done_twice_and_notes_in_the_settings_stay(run, walk, model_f
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_changed_setting_makes_its_stage_and_what_builds_on_it_anew_and_back_again(
     run, finished_run, walk, contents
 ):
@@ -335,6 +336,7 @@ def test_the_figures_follow_from_the_labels(finished_run):
     )
 
 
+@pytest.mark.slow
 def test_pieces_of_an_evaluation_are_kept_until_it_is_whole(run, finished_run, monkeypatch):
     monkeypatch.setattr(evaluators, "_PIECE", 30)
     label, looked_at = AttributeClassifier.label, []
@@ -361,6 +363,7 @@ def test_pieces_of_an_evaluation_are_kept_until_it_is_whole(run, finished_run, m
     assert not (run / "evaluation/pieces").exists()
 
 
+@pytest.mark.slow
 def test_where_the_classifier_knows_no_subjects_clip_recognises_them(
     run, model_folder, tmp_path, small_lexicon
 ):

@@ -41,6 +41,7 @@ def test_the_best_baseline_is_chosen_on_other_subjects_than_it_is_compared_on():
     assert names == [name for name in counts if name != found["best"]]
 
 
+@pytest.mark.slow
 def test_differences_are_paired_and_adjusted_by_holm_over_all_of_them():
     counts = table(1, worse=("m3",))
     found = compared(counts, ["m0"])

@@ -96,6 +96,7 @@ def test_info_lists_the_vectors_and_the_concepts_looked_at(run, files, done):
     assert "was made with other settings or inputs" in done("info", run)
 
 
+@pytest.mark.slow
 def test_the_same_command_does_nothing_twice_and_gives_the_same_bytes(run, files, contents, done):
     made = done("concept", run, files / "mine.toml")
     assert made.startswith("concept gender: made")

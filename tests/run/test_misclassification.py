@@ -63,6 +63,7 @@ def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run, d
     assert classifier_error(quality) in done("evaluate", finished_run, "--full")
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_missing_or_wrong_is_one_line(run, tmp_path, call, done, refusal):
     before = (run / "evaluation/quality.json").read_bytes()
     wrong = tmp_path / "wrong.csv"

@@ -61,6 +61,7 @@ def test_the_card_says_which_prompts_its_recipe_changes(run):
         assert f"They change prompts {which}" in correction_card(run)
 
 
+@pytest.mark.slow
 def test_a_published_correction_has_the_router_of_its_figures(run, tmp_path):
     experiment = Experiment.open(run)
     experiment.generate(strength=0.5)

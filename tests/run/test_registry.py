@@ -77,6 +77,7 @@ def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(throwawa
     assert Experiment.open(run).set("lengths", norm_order=1).info().stages["lengths"] is not None
 
 
+@pytest.mark.slow
 def test_an_installed_plugin_is_found_by_the_command_line(tmp_path):
     source = shutil.copytree(PLUGIN, tmp_path / "source")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")

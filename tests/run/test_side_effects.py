@@ -221,6 +221,7 @@ def test_images_left_alone_have_not_drifted_and_few_occupations_get_no_figure(fi
     assert not set(DRIFT) & set(found)
 
 
+@pytest.mark.slow
 def test_the_features_can_be_those_of_any_vision_model_and_are_named(run, model_folder, done):
     quality = run / "evaluation" / "quality.json"
     labels, before = (run / LABELS).read_bytes(), quality.read_bytes()

@@ -32,6 +32,7 @@ def test_a_list_holds_a_prompt_a_line_without_empty_and_repeated_ones(written):
     assert found.summary == "5 prompts from a.txt; left out: 3 empty, 2 repeated"
 
 
+@pytest.mark.slow
 @given(prompts=texts)
 def test_every_table_gives_back_what_was_written_to_it(tmp_path_factory, prompts):
     folder = tmp_path_factory.mktemp("tables")
