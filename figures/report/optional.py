@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from figures.methods import PANELS
 from figures.sources import RunFiles
-from figures.text.methods import MARKS, METHOD_COLUMNS, WORDS, conclusions, marks, noise_floor_line
+from figures.text.methods import MARKS, WORDS, conclusions, marks, method_columns, noise_floor_line
 from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.errors import ProbeError
 from probe.run.compare.measurement import ranked
@@ -63,7 +63,7 @@ def methods(files: RunFiles) -> Found | None:
             for of in ranked(found["methods"])
         ],
         "marks": MARKS,
-        "columns": METHOD_COLUMNS,
+        "columns": method_columns(found),
         "main": tuple(PANELS),
         "floor": noise_floor_line(found),
         "n_images": found["n_images"],

@@ -43,9 +43,16 @@ def marks(of: Found) -> str:
     return lost + {"prompts": "†", "words": "‡"}.get(of["oracle"], "")
 
 
+def method_columns(found: Found) -> tuple[tuple[str, str, int], ...]:
+    """`METHOD_COLUMNS`, with the MAD of each other attribute that is corrected too."""
+    also = ((f"mad_{name}", f"MAD of {name}", 3) for name in found.get("also_corrected", ()))
+    return (METHOD_COLUMNS[0], *also, *METHOD_COLUMNS[1:])
+
+
 def methods_table(found: Found) -> str:
     """Tabulate methods without and with gendered words, each by MAD, those marked * last."""
-    titles = [_SHORT.get(key, title) for key, title, _ in METHOD_COLUMNS]
+    columns = method_columns(found)
+    titles = [_SHORT.get(key, title) for key, title, _ in columns]
     rows = [["method", *titles, "gendered words", "weights", "examples", "train s", "s/image"]]
     methods = ranked(found["methods"])
     for of in methods:
@@ -53,7 +60,7 @@ def methods_table(found: Found) -> str:
         rows.append(
             [
                 f"{of['name']} {marks(of)}".strip(),
-                *(interval(of.get(key), digits) for key, _, digits in METHOD_COLUMNS),
+                *(interval(of.get(key), digits) for key, _, digits in columns),
                 WORDS[of["words"]],
                 f"{of['n_trainable']:,}",
                 f"{of['n_examples']:,}",
@@ -74,7 +81,7 @@ def methods_table(found: Found) -> str:
 def noise_floor_line(found: Found) -> str:
     """Say how images are drawn, and what a fair model would score."""
     return (
-        "every method draws the gender of each image independently; noise floor "
+        f"every method draws the {found['attribute']} of each image independently; noise floor "
         f"{number(found['noise_floor']['mad'])}: MAD of a fair model with "
         f"{found['n_images']['per_subject']} such images an occupation"
     )

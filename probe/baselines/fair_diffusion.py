@@ -1,16 +1,18 @@
-"""Fair Diffusion: semantic guidance towards a random gender."""
+"""Fair Diffusion: semantic guidance towards a random value of each attribute."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 
 from probe.baselines.method import BASELINES, Material, Method
-from probe.baselines.words import SIDES, Lookup, draw_sides
+from probe.baselines.words import Lookup, draw_values
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
+from probe.text.attributes import AND, GENDER
 
 
 @dataclass(frozen=True)
@@ -27,56 +29,76 @@ class Guidance:
 
 
 class FairDiffusion(Intervention):
-    """Guide open prompts towards one gender and away from the other.
+    """Guide open prompts towards one value of each attribute and away from the others.
 
     With ``e(p)`` the denoiser's prediction under p and T keeping the largest entries of each
     channel, ``g = T(scale (e(to) - e(""))) - T(scale (e(from) - e("")))`` is added to the
     prediction, with momentum, in the space of the model's own prediction (a linear function of the
-    noise). It costs two more calls of the denoiser per step.
+    noise). It costs one more call of the denoiser per step and value.
 
-    ``edits`` holds the states, (n_tokens, n_features), of the edit prompt of each of `SIDES`, and
-    of the empty prompt under ``""``.
+    ``edits`` holds, for each attribute, the states, (n_tokens, n_features), of the edit prompt of
+    each value; ``empty`` are those of the empty prompt.
 
     Friedrich et al., *Fair Diffusion: Instructing Text-to-Image Generation Models on Fairness*,
     arXiv 2302.10893, section 4; Brack et al., *SEGA: Instructing Diffusion using Semantic
-    Dimensions*, NeurIPS 2023, equations 4 to 9. Not guiding explicit prompts is our choice.
+    Dimensions*, NeurIPS 2023, equations 4 to 9. Not guiding explicit prompts is our choice, and so
+    is the mean over the others where an attribute has more than two values.
     """
 
     def __init__(
-        self, lookup: Lookup, edits: Mapping[str, torch.Tensor], guidance: Guidance | None = None
+        self,
+        lookup: Lookup,
+        edits: Sequence[Mapping[str, torch.Tensor]],
+        empty: torch.Tensor,
+        guidance: Guidance | None = None,
     ) -> None:
-        self._lookup, self._edits, self._guidance = lookup, edits, guidance or Guidance()
-        parts = (edits[name].float().cpu().numpy() for name in (*SIDES, ""))
+        self._lookup, self.edits, self.empty = lookup, edits, empty
+        self._guidance = guidance or Guidance()
+        states = (*chain.from_iterable(of.values() for of in edits), empty)
+        parts = (of.float().cpu().numpy() for of in states)
         self._signature = hash_parts(repr(self._guidance), *parts)
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw a side for every image of an open prompt."""
-        sides = draw_sides(prompts, seeds, name="fair-diffusion")
+        """Draw a value of each attribute for every image of an open prompt."""
+        look = self._lookup
+        values = draw_values(prompts, seeds, name="fair-diffusion", values=look.values)
         return [
-            Condition(prompt, side if self._lookup.is_open(prompt) else "")
-            for prompt, side in zip(prompts, sides, strict=True)
+            Condition(prompt, value if look.is_open(prompt) else "")
+            for prompt, value in zip(prompts, values, strict=True)
         ]
 
     def signature(self, condition: Condition) -> str:
-        """Name the side and every setting."""
+        """Name the value and every setting."""
         return f"{condition.route} {self._signature}" if condition.route else ""
 
     @contextmanager
     def denoising(self, pipeline: Any, conditions: Sequence[Condition]) -> Iterator[None]:
         """Add the guidance to the denoiser's predictions."""
-        sign_of = {"": 0.0, SIDES[0]: 1.0, SIDES[1]: -1.0}
-        signs = torch.tensor([sign_of[of.route] for of in conditions])
-        if not signs.any():
+        weights = torch.tensor([self._weights(of.route) for of in conditions])
+        if not weights.any():
             yield
             return
         unet, shadowed = pipeline.unet, vars(pipeline.unet).get("forward")
-        unet.forward = _Guided(unet.forward, pipeline.scheduler, signs, self._edits, self._guidance)
+        states = [*chain.from_iterable(of.values() for of in self.edits)]
+        guided = _Guided(
+            unet.forward, pipeline.scheduler, weights, states, self.empty, self._guidance
+        )
+        unet.forward = guided
         try:
             yield
         finally:
             del unet.forward
             if shadowed is not None:
                 unet.forward = shadowed
+
+    def _weights(self, route: str) -> list[float]:
+        """Weight of each edit prompt: 1 of the value drawn, less 1 in all for the others."""
+        drawn = route.split(AND) if route else [""] * len(self.edits)
+        return [
+            float(value == one) - float(value != one and one != "") / (len(of) - 1)
+            for of, one in zip(self.edits, drawn, strict=True)
+            for value in of
+        ]
 
 
 @dataclass
@@ -85,9 +107,10 @@ class _Guided:
 
     plain: Callable[..., Any]
     scheduler: Any
-    signs: torch.Tensor
-    """1, 0 or -1 of each image."""
-    edits: Mapping[str, torch.Tensor]
+    weights: torch.Tensor
+    """Of each image and edit prompt, (n_images, n_edits)."""
+    edits: Sequence[torch.Tensor]
+    empty: torch.Tensor
     guidance: Guidance
     step: int = 0
     momentum: torch.Tensor | float = 0.0
@@ -96,17 +119,18 @@ class _Guided:
         self, sample: torch.Tensor, timestep: Any, encoder_hidden_states: torch.Tensor, **rest: Any
     ) -> Any:
         rest |= {"return_dict": False}
-        settings, n, rows = self.guidance, len(self.signs), self.signs.nonzero()[:, 0]
+        settings, n = self.guidance, len(self.weights)
+        rows = self.weights.any(dim=1).nonzero()[:, 0]
         predicted = self.plain(sample, timestep, encoder_hidden_states, **rest)[0]
         latents = sample[-n:][rows]
         halves = predicted.split(n)
         is_guided = len(halves) == 2  # the first half is unconditional
-        empty = halves[0][rows] if is_guided else self._under("", latents, timestep, rest)
+        empty = halves[0][rows] if is_guided else self._under(self.empty, latents, timestep, rest)
         guidance = torch.zeros_like(empty)
-        for side, sign in zip(SIDES, (1, -1), strict=True):
-            towards = settings.scale * (self._under(side, latents, timestep, rest) - empty)
-            guidance += sign * _largest(towards, settings.threshold)
-        guidance = self.signs[rows][:, None, None, None].to(guidance) * guidance
+        of_images = self.weights[rows].T[..., None, None, None].to(guidance)
+        for edit, weight in zip(self.edits, of_images, strict=True):
+            towards = settings.scale * (self._under(edit, latents, timestep, rest) - empty)
+            guidance += weight * _largest(towards, settings.threshold)
         guidance = guidance + settings.momentum_scale * self.momentum
         beta = settings.momentum_beta
         self.momentum = beta * self.momentum + (1 - beta) * guidance
@@ -118,9 +142,9 @@ class _Guided:
         return (predicted,)
 
     def _under(
-        self, name: str, latents: torch.Tensor, timestep: Any, rest: Mapping[str, Any]
+        self, states: torch.Tensor, latents: torch.Tensor, timestep: Any, rest: Mapping[str, Any]
     ) -> torch.Tensor:
-        states = self.edits[name].to(latents).expand(len(latents), -1, -1)
+        states = states.to(latents).expand(len(latents), -1, -1)
         predicted: torch.Tensor = self.plain(latents, timestep, states, **rest)[0]
         return predicted
 
@@ -134,10 +158,13 @@ def _largest(values: torch.Tensor, threshold: float) -> torch.Tensor:
 
 @BASELINES.register("fair-diffusion")
 def build(material: Material) -> Method:
-    """Use "male person" and "female person" as edit prompts; nothing is learned."""
-    words, pipeline = material.lexicon.adjectives[0], material.pipeline
-    prompts = {SIDES[0]: f"{words.female} person", SIDES[1]: f"{words.male} person"}
-    edits = dict(zip(prompts, material.encoder.states(list(prompts.values())), strict=True))
+    """Use "female person" and "male person", or the words of others, as edit prompts."""
+    said, pipeline, edits = material.lexicon.adjectives[0], material.pipeline, []
+    for of in material.attributes:
+        words = (said.female, said.male) if of.name == GENDER.name else of.words
+        states = material.encoder.states([f"{word} person" for word in words])
+        edits.append(dict(zip(of.values, states, strict=True)))
     with torch.no_grad():  # by the pipeline, since the encoder takes no empty prompt
-        edits[""] = pipeline.encode_prompt([""], pipeline.unet.device, 1, False)[0][0]
-    return Method(FairDiffusion(Lookup(material.lexicon), edits), words="images", oracle="prompts")
+        empty = pipeline.encode_prompt([""], pipeline.unet.device, 1, False)[0][0]
+    lookup = Lookup(material.lexicon, material.attributes)
+    return Method(FairDiffusion(lookup, edits, empty), words="images", oracle="prompts")

@@ -11,6 +11,7 @@ import numpy as np
 from probe.arrays import Double, Float32
 from probe.images.intervention import Intervention, Source
 from probe.io.plugins import Registry
+from probe.text.attributes import GENDER, Attribute
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
@@ -56,6 +57,8 @@ class Material:
     seed: int = 0
     others: Sequence[TextEncoder] = ()
     """The other text encoders of the model."""
+    attributes: Sequence[Attribute] = (GENDER,)
+    """What is to be corrected."""
 
     @property
     def on_each_encoder(self) -> list[Material]:

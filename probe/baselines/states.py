@@ -12,7 +12,7 @@ import torch
 
 from probe.arrays import Double, Float32
 from probe.baselines.method import BASELINES, Builder, Material, Method, on_each
-from probe.baselines.words import SIDES, Lookup, draw_sides
+from probe.baselines.words import SIDES, Lookup, draw_values
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition, Intervention
 from probe.latent.erasure import CalibratedProjection
@@ -47,7 +47,7 @@ class RandomSide(Intervention):
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw one of `SIDES` for every image."""
-        sides = draw_sides(prompts, seeds, name=self.name)
+        sides = draw_values(prompts, seeds, name=self.name)
         return [Condition(prompt, side) for prompt, side in zip(prompts, sides, strict=True)]
 
 

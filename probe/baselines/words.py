@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from probe.baselines.method import BASELINES, Material, Method
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
+from probe.text.attributes import AND, GENDER, Attribute, cells_of
 from probe.text.lexicon import Lexicon
 from probe.text.templates import with_article
 
 SIDES = ("female", "male")
-PHRASE = ", diverse genders"
 
 
 class Lookup:
     """The look-up table of methods without a gate.
 
-    A prompt is *open* if it names an occupation of the lexicon, of any split, and contains none
-    of its gendered words (pairs and adjectives). Names, pronouns and paraphrases are not found.
+    A prompt is *open* if it names an occupation of the lexicon, of any split, and contains no word
+    of the corrected attributes; those of gender are the lexicon's (pairs and adjectives). Names,
+    pronouns and paraphrases are not found.
     """
 
-    def __init__(self, lexicon: Lexicon) -> None:
+    def __init__(self, lexicon: Lexicon, attributes: Sequence[Attribute] = (GENDER,)) -> None:
+        self._attributes = attributes
+        self.values = tuple(cells_of(attributes).values)
+        """Values that an image can be drawn: of one attribute, or cells of several."""
         words = (*lexicon.pairs, *lexicon.adjectives)
         gendered = "|".join(re.escape(word) for pair in words for word in (pair.male, pair.female))
         self._gendered = re.compile(rf"\b(?:{gendered})\b", re.IGNORECASE)
@@ -31,12 +35,21 @@ class Lookup:
         self._person = {"female": pair.female, "male": pair.male}
 
     def is_open(self, prompt: str) -> bool:
-        """Whether a prompt names an occupation and states no gender."""
-        return bool(self._occupation.search(prompt)) and not self._gendered.search(prompt)
+        """Whether a prompt names an occupation and states no value of the attributes."""
+        return bool(self._occupation.search(prompt)) and not any(
+            self._gendered.search(prompt) if of.name == GENDER.name else of.is_stated(prompt)
+            for of in self._attributes
+        )
 
-    def explicit(self, prompt: str, side: str) -> str:
-        """State a gender in an open prompt: "a nurse" becomes "a woman working as a nurse"."""
-        person = with_article(self._person[side])
+    def explicit(self, prompt: str, value: str) -> str:
+        """State a value in an open prompt: "a nurse" becomes "a woman working as a nurse"."""
+        noun, words = "person", list[str]()
+        for of, one in zip(self._attributes, value.split(AND), strict=True):
+            if of.name == GENDER.name:
+                noun = self._person[one]
+            else:
+                words.insert(0, of.values[one][0])
+        person = with_article(" ".join([*words, noun]))
 
         def rewrite(found: re.Match[str]) -> str:
             return f"{person} working as {with_article(found[1])}"
@@ -44,8 +57,10 @@ class Lookup:
         return self._occupation.sub(rewrite, prompt, count=1)
 
 
-def draw_sides(prompts: Sequence[str], seeds: Sequence[int], *, name: str) -> list[str]:
-    """Draw one of `SIDES` for each image with equal probability, from its seed.
+def draw_values(
+    prompts: Sequence[str], seeds: Sequence[int], *, name: str, values: Sequence[str] = SIDES
+) -> list[str]:
+    """Draw one of some values for each image with equal probability, from its seed.
 
     The draws of methods with different names are independent.
     """
@@ -53,13 +68,13 @@ def draw_sides(prompts: Sequence[str], seeds: Sequence[int], *, name: str) -> li
         int(hash_parts(name, prompt, str(seed))[:8], 16)
         for prompt, seed in zip(prompts, seeds, strict=True)
     )
-    return [SIDES[bit % 2] for bit in bits]
+    return [values[bit % len(values)] for bit in bits]
 
 
 class ExplicitMixing(Intervention):
-    """State a gender in every open prompt, drawn for each image.
+    """State a value in every open prompt, drawn for each image.
 
-    An oracle: it knows which prompts are neutral ones about people, and which words state a gender.
+    An oracle: it knows which prompts are neutral ones about people, and which words state a value.
     What it leaves is explicit prompts that the model does not follow, which no text-side method can
     correct.
     """
@@ -68,41 +83,48 @@ class ExplicitMixing(Intervention):
         self._lookup = lookup
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw a side for every image of an open prompt."""
-        sides = draw_sides(prompts, seeds, name="explicit-mixing")
-        is_open = self._lookup.is_open
+        """Draw a value for every image of an open prompt."""
+        look = self._lookup
+        values = draw_values(prompts, seeds, name="explicit-mixing", values=look.values)
         return [
-            Condition(self._lookup.explicit(prompt, side) if is_open(prompt) else prompt)
-            for prompt, side in zip(prompts, sides, strict=True)
+            Condition(look.explicit(prompt, value) if look.is_open(prompt) else prompt)
+            for prompt, value in zip(prompts, values, strict=True)
         ]
 
 
 class PromptIntervention(Intervention):
-    """Append `PHRASE` to open prompts.
+    """Append ", diverse genders" to open prompts, or the names of other attributes.
 
     Bansal, Yin, Monajatipoor, Chang, *How well can Text-to-Image Generative Models understand
     Ethical Natural Language Interventions?*, EMNLP 2022, section 3. The phrase, and that other
     prompts are not changed, is our choice.
     """
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, attributes: Sequence[Attribute] = (GENDER,)) -> None:
         self._lookup = lookup
+        names = AND.join(f"{of.name.replace('_', ' ')}s" for of in attributes)
+        self._phrase = f", diverse {names}"
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Append the phrase to open prompts."""
         return [
-            Condition(prompt + PHRASE if self._lookup.is_open(prompt) else prompt)
+            Condition(prompt + self._phrase if self._lookup.is_open(prompt) else prompt)
             for prompt in prompts
         ]
 
 
 @BASELINES.register("explicit-mixing")
 def explicit_mixing(material: Material) -> Method:
-    """State a gender in open prompts: the oracle."""
-    return Method(ExplicitMixing(Lookup(material.lexicon)), words="images", oracle="words")
+    """State a value in open prompts: the oracle."""
+    return Method(
+        ExplicitMixing(Lookup(material.lexicon, material.attributes)),
+        words="images",
+        oracle="words",
+    )
 
 
 @BASELINES.register("prompt-intervention")
 def prompt_intervention(material: Material) -> Method:
     """Append a phrase to open prompts; nothing is learned."""
-    return Method(PromptIntervention(Lookup(material.lexicon)), words="none", oracle="prompts")
+    method = PromptIntervention(Lookup(material.lexicon, material.attributes), material.attributes)
+    return Method(method, words="none", oracle="prompts")

@@ -129,14 +129,6 @@ def attributes_of(run: Run) -> tuple[Attribute, ...]:
     return tuple(gender if of.name == GENDER.name else of for of in found)
 
 
-def refuse_others(run: Run, what: str) -> None:
-    """Refuse to do what only a correction of gender can have."""
-    if (found := run.config.train.attributes) != GENDER.name:
-        raise OptionError(
-            f"{what} is about gender and this run corrects {found}; use a run that corrects gender"
-        )
-
-
 def gender_words(lexicon: Lexicon) -> Counterfactuals:
     """Take the words that say each gender from a lexicon; see `Lexicon.stated`."""
     from probe.moesd.mixture.counterfactuals import Counterfactuals

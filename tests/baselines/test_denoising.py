@@ -1,6 +1,7 @@
 """Methods that change the denoiser: what they add or put in, and that they give it back."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from probe.baselines.method import Trial
 from probe.baselines.weights import EditedWeights, edit_projection, lora, uce
 from probe.baselines.words import Lookup
 from probe.images.intervention import Condition, Intervention
+from probe.text.concepts import load_attributes
 
 OPEN, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
 
@@ -64,7 +66,7 @@ def reference(material, prompt, latents, edits, guidance, *, n_steps):
 def test_the_guidance_is_that_of_diffusers_semantic_pipeline(material, denoise):
     method = fair_diffusion.build(material).intervention
     guidance = Guidance(warmup=0.3)
-    method = FairDiffusion(Lookup(material.lexicon), method._edits, guidance)
+    method = FairDiffusion(Lookup(material.lexicon), method.edits, method.empty, guidance)
     [condition] = method.conditions([OPEN], [5])
     assert condition.route in ("female", "male")
     found = denoise(method, [OPEN], seeds=[5], n_steps=6)
@@ -75,6 +77,16 @@ def test_the_guidance_is_that_of_diffusers_semantic_pipeline(material, denoise):
     plain = denoise(Intervention(), [OPEN], seeds=[5], n_steps=6)
     assert np.abs(plain - wanted).max() > 0.1
     np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_an_image_is_guided_towards_a_value_of_each_attribute_and_away_from_its_others(material):
+    attributes = load_attributes("gender,skin_tone")
+    method = fair_diffusion.build(replace(material, attributes=attributes)).intervention
+    assert [len(of) for of in method.edits] == [2, 4]
+    assert method._weights("male and tan") == [-1, 1, *(-1 / 3, 1, -1 / 3, -1 / 3)]
+    assert method._weights("") == [0] * 6
+    routes = {of.route for of in method.conditions([OPEN] * 100, range(100))}
+    assert len(routes) == 8
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])

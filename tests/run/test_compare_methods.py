@@ -15,7 +15,7 @@ from figures.report.optional import methods
 from figures.sources import RunFiles
 from probe.baselines import BASELINES
 from probe.baselines.weights import lora
-from probe.errors import StageError
+from probe.errors import OptionError, StageError
 from probe.images.intervention import Intervention
 from probe.images.plan import read_metadata
 from probe.io.artifacts import (
@@ -264,3 +264,25 @@ def test_every_method_runs(finished_run, tmp_path, monkeypatch):
     # Those through one of several text encoders are made only if named.
     unnamed = [name for name, of in all_methods().items() if not of.through]
     assert [of["name"] for of in outcome.result.data["methods"]] == unnamed
+
+
+@pytest.mark.slow
+def test_corrections_of_several_attributes_are_compared_with_what_corrects_any(
+    tmp_path, small_lexicon, done
+):
+    experiment = Experiment.create(tmp_path, model="tinytown", lexicon=small_lexicon)
+    experiment.set("train", attributes="gender,skin_tone", latent_steps=2, measured_images=0)
+    experiment.set("generate", n_images=2, n_steps=2).set("evaluate", n_bootstrap=50)
+    for stage in (experiment.embed, experiment.fit, experiment.train):
+        stage()
+    with pytest.raises(OptionError, match=r"uce corrects gender and .* corrects gender,skin_tone"):
+        experiment.compare("uce")
+    found = json.loads(done("compare", "methods", tmp_path, "--json"))
+    names = ["base", "moesd", "explicit-mixing", "fair-diffusion", "prompt-intervention"]
+    assert sorted(of["name"] for of in found["methods"]) == sorted(names)
+    assert (found["attribute"], found["also_corrected"]) == ("gender", ["skin"])
+    for of in found["methods"]:
+        assert of["mad_skin"]["n"] == of["mad"]["n"]
+    assert "MAD of skin" in done("compare", "methods", tmp_path).splitlines()[1]
+    of = {name: set(read_metadata(tmp_path / "comparison" / name)["key"]) for name in names}
+    assert all(of["base"] != of[name] for name in names[1:])

@@ -19,6 +19,8 @@ from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.images import make_examples, make_images, training_prompts
+from probe.run.routing import attributes_of
+from probe.text.attributes import GENDER
 from probe.text.languages import refuse_other_languages
 
 if TYPE_CHECKING:
@@ -49,7 +51,11 @@ class Bench:
         """The images that every method generates; those of ``generate`` if there are as many."""
         config = self.run.config.generate
         return GenerationPlan.build(
-            self.run.lexicon, n_images=self.n_images, seed=config.seed, split=config.scored_on
+            self.run.lexicon,
+            n_images=self.n_images,
+            seed=config.seed,
+            split=config.scored_on,
+            attributes=attributes_of(self.run),
         )
 
     @cached_property
@@ -96,6 +102,7 @@ class Bench:
     def made_from(self) -> str:
         """Hash of what all methods share."""
         run, config = self.run, self.run.config
+        attributes = config.train.attributes
         return hash_parts(
             "bench",
             run.revision,
@@ -105,6 +112,7 @@ class Bench:
             evaluators.seen_by(run),
             evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
             f"{config.evaluate.attribute} {config.evaluate.female}",
+            *([] if attributes == GENDER.name else [attributes]),
         )
 
     def folder(self, name: str) -> Path:
@@ -127,6 +135,7 @@ class Bench:
             try_out=partial(self._try_out, self.folder(name) / TRIAL),
             validation=self._validation,
             seed=self.run.config.train.seed,
+            attributes=attributes_of(self.run),
         )
 
     def _examples(self) -> tuple[Iterator[Float32], list[str]]:
@@ -187,11 +196,12 @@ def reference_plan(plan: GenerationPlan, *, seed: int) -> GenerationPlan:
     table = plan.table
     explicit = table.groupby(["subject", "kind"])["prompt"].unique()
     neutral = table[table["kind"] == "neutral"].reset_index(drop=True)
-    kinds = np.where(neutral.index % 2 == 0, "female", "male")
+    stated = [kind for kind in dict.fromkeys(table["kind"]) if kind not in ("neutral", "object")]
+    kinds = np.array(stated)[neutral.index % len(stated)]
     prompts = []
     for number, (subject, kind) in enumerate(zip(neutral["subject"], kinds, strict=True)):
         wordings = explicit[subject, kind]
-        prompts.append(wordings[number // 2 % len(wordings)])
+        prompts.append(wordings[number // len(stated) % len(wordings)])
     people = neutral.assign(kind=kinds, prompt=prompts)
     other = pd.concat([people, table[table["kind"] == "object"]], ignore_index=True)
     noise = [int(hash_parts("reference", str(seed), str(known))[:8], 16) for known in other["seed"]]

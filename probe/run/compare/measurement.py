@@ -1,7 +1,7 @@
 """The figures by which methods are compared, and the fairest of the methods that are usable."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,8 @@ class MethodEvaluator:
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
     resampling: Resampling
+    also_corrected: Sequence[str] = ()
+    """Other attributes that are corrected too."""
 
     def figures(self, name: str, seen: Seen) -> Found:
         """Every figure of one method.
@@ -82,6 +84,10 @@ class MethodEvaluator:
                 figure: self._fairness(table[table["split"].isin(splits)])
                 for figure, splits in SPLITS.items()
                 if neutral["split"].isin(splits).any()
+            },
+            **{
+                f"mad_{other}": replace(self, attribute=other)._fairness(table)
+                for other in self.also_corrected
             },
             "difference": asdict(
                 paired_difference(before[both], after[both], unit=UNIT, **drawing)
@@ -165,7 +171,8 @@ class MethodEvaluator:
         """The largest change of the share of a value of another attribute, base to method."""
         sides = zip((self.base.labels, table), SIDES, strict=True)
         labels = pd.concat([of.assign(side=side) for of, side in sides], ignore_index=True)
-        measured = Measurement(labels, self.attributes, self.attribute, self.asked, self.resampling)
+        of = self.attributes, self.attribute, self.asked, self.resampling
+        measured = Measurement(labels, *of, also_corrected=self.also_corrected)
         if (found := other_attributes(measured)) is None:
             return None
         return {key: found[key] for key in ("value", "low", "high", "unit", "n")}

@@ -14,6 +14,7 @@ from probe.moesd.router import PREDICTED
 from probe.run.files import correction_files
 from probe.run.folder import Run
 from probe.run.routing import OWN
+from probe.text.attributes import GENDER
 from probe.text.checkpoints import text_encoders
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ RECOMMENDED, PAPER = "moesd-recommended", "moesd-paper"
 _SLOTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 _ON_UNET = ("uce", "lora", "fair-diffusion", "reweighting")
 """Methods that change a U-Net which the states of one text encoder condition."""
+_OF_ANY_ATTRIBUTE = (BASE, "moesd", ORACLE, "prompt-intervention", "fair-diffusion")
+"""Methods that correct any attribute, of any number of values, and several at once."""
 
 
 @dataclass(frozen=True)
@@ -175,10 +178,22 @@ def all_methods() -> dict[str, Entry]:
     return {**_OURS, **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES}}
 
 
+def methods_of(run: Run) -> list[str]:
+    """Names of the methods that are made where none is named: those that correct as a run does."""
+    is_gender = run.config.train.attributes == GENDER.name
+    known = {name for name, entry in all_methods().items() if not entry.through}
+    return [name for name in all_methods() if name in (known if is_gender else _OF_ANY_ATTRIBUTE)]
+
+
 def check_method(name: str, run: Run) -> None:
     """Refuse a method that a run's model or correction does not have."""
     from probe.images.pipelines import check_unet
 
+    if (found := run.config.train.attributes) != GENDER.name and name not in _OF_ANY_ATTRIBUTE:
+        raise OptionError(
+            f"the method {name} corrects gender and this run corrects {found}; give `--only` "
+            f"{', '.join(_OF_ANY_ATTRIBUTE[1:])}"
+        )
     if name in _ON_UNET:
         instead = "give `--only` moesd, explicit-mixing, leace, steering, fair-pca or debias-vl"
         check_unet(run.model_folder, f"the method {name}", instead)

@@ -14,13 +14,13 @@ from probe.io.artifacts import hash_parts, read_json, write_json, write_table
 from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import MethodEvaluator
-from probe.run.compare.methods import BASE, all_methods, check_method
+from probe.run.compare.methods import BASE, all_methods, check_method, methods_of
 from probe.run.compare.rows import make_row, read_row, row_made_from, stale_row
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.corrected import corrected_attributes
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import Answer, StudyStage
-from probe.run.routing import refuse_others
 from probe.stats.multiplicity import holm
 
 RESULT = f"{FOLDER}/methods.json"
@@ -45,8 +45,7 @@ class CompareMethods(StudyStage):
             raise OptionError(f"no method is called {unknown[0]!r}; choose from {', '.join(known)}")
         if n_images is not None and n_images < 2:
             raise OptionError(f"n_images is {n_images}; needed at least 2")
-        wanted = names or [name for name, entry in known.items() if not entry.through]
-        self.names = [name for name in known if name in wanted or name == BASE]
+        self._named = [name for name in known if name in (*names, BASE)] if names else []
         self._n_images, self._on_line = n_images, on_line
 
     @classmethod
@@ -58,10 +57,14 @@ class CompareMethods(StudyStage):
         names = [of["name"] for of in found["methods"] if of["name"] in all_methods()]
         return [cls(names, n_images=found["n_images"]["per_subject"])]
 
+    def names(self, run: Run) -> list[str]:
+        """Return the methods in the order of the table."""
+        return self._named or methods_of(run)
+
     def stale(self, run: Run) -> str | None:
         """Look at the row of every method, then at what was measured."""
         bench = self._bench(run)
-        for name in (REFERENCE, *self.names):
+        for name in (REFERENCE, *self.names(run)):
             if why := stale_row(bench, name):
                 return why
         return self.stale_figures(run)
@@ -72,10 +75,10 @@ class CompareMethods(StudyStage):
 
     def make(self, run: Run) -> None:
         """Make what is not up to date, one method after the other, and measure."""
-        bench = self._bench(run)
-        for name in self.names:
+        bench, names = self._bench(run), self.names(run)
+        for name in names:
             check_method(name, run)
-        for name in (BASE, REFERENCE, *self.names):
+        for name in (BASE, REFERENCE, *names):
             if stale_row(bench, name) is not None:
                 make_row(bench, name)
                 if self._on_line is not None:
@@ -83,15 +86,17 @@ class CompareMethods(StudyStage):
         config = run.config.evaluate
         known = bench.classifier.attributes
         attributes = {evaluators.column(name): values for name, values in known.items()}
+        first, *others = corrected_attributes(run, known)
         evaluator = MethodEvaluator(
             base=read_row(bench, BASE),
             reference=read_row(bench, REFERENCE),
             attributes=attributes,
-            attribute=config.attribute,
-            asked={"female": config.female, "male": config.male},
+            attribute=first.name,
+            asked=first.labels,
+            also_corrected=[of.name for of in others],
             resampling=config.resampling,
         )
-        seen = {name: read_row(bench, name) for name in self.names}
+        seen = {name: read_row(bench, name) for name in names}
         methods = [evaluator.figures(name, of) for name, of in seen.items()]
         adjusted = holm(np.array([of["difference"]["p"] for of in methods]))
         for of, p in zip(methods, adjusted, strict=True):
@@ -99,14 +104,15 @@ class CompareMethods(StudyStage):
         figures = {
             "methods": methods,
             "best_baseline": evaluator.compared(seen, methods),
-            "noise_floor": noise_floor(bench.n_images, len(attributes[config.attribute])),
+            "noise_floor": noise_floor(bench.n_images, len(attributes[first.name])),
             "n_images": {
                 "per_subject": bench.n_images,
                 "per_method": len(bench.plan),
                 "subjects": len(run.lexicon.occupations),
             },
-            "attribute": config.attribute,
-            "value": config.female,
+            "attribute": first.name,
+            "also_corrected": [of.name for of in others],
+            "value": next(iter(first.labels.values())),
             "model": run.config.model,
         }
         made_from = self._made_from(bench)
@@ -120,15 +126,15 @@ class CompareMethods(StudyStage):
         return Answer(f"{len(figures['methods'])} methods compared", figures)
 
     def _bench(self, run: Run) -> Bench:
-        refuse_others(run, "a comparison of methods")
         return Bench(run, self._n_images or run.config.generate.n_images)
 
     def _made_from(self, bench: Bench) -> str:
-        rows = (row_made_from(bench, name) for name in self.names)
+        names = self.names(bench.run)
+        rows = (row_made_from(bench, name) for name in names)
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
-        return hash_parts("compare, best baseline", INTERVALS, settings, *self.names, *rows)
+        return hash_parts("compare, best baseline", INTERVALS, settings, *names, *rows)
 
 
 def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:
