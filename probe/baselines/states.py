@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition, Intervention
 from probe.latent.erasure import CalibratedProjection
 from probe.latent.erasure.leace import LeaceEraser
+from probe.text.attributes import GENDER, cells_of
+from probe.text.templates import fill
 
 Edit = Callable[[Float32], npt.NDArray[Any]]
 """Rows of shape (n, n_features) -> edited rows of the same shape."""
@@ -40,18 +43,19 @@ class EditedStates(Intervention):
         return edited(states, self._edit, first=self._first)
 
 
-class RandomSide(Intervention):
-    """Base of methods that draw a side for every image, whatever its prompt."""
+class RandomValue(Intervention):
+    """Base of methods that draw a value for every image, whatever its prompt."""
 
     name: str
+    values: tuple[str, ...] = SIDES
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw one of `SIDES` for every image."""
-        sides = draw_values(prompts, seeds, name=self.name)
-        return [Condition(prompt, side) for prompt, side in zip(prompts, sides, strict=True)]
+        """Draw one of the values for every image."""
+        drawn = draw_values(prompts, seeds, name=self.name, values=self.values)
+        return [Condition(prompt, value) for prompt, value in zip(prompts, drawn, strict=True)]
 
 
-class Steering(RandomSide):
+class Steering(RandomValue):
     """Add or subtract a multiple of a direction at every position after the first.
 
     ``direction``, (n_features,), points from male to female; ``strength`` is in its lengths.
@@ -70,14 +74,15 @@ class Steering(RandomSide):
 
 
 class FairPCA:
-    """The directions of most variance along which two groups have equal means.
+    """The directions of most variance along which groups have equal means.
 
-    With z the centred group labels and X the centred rows, U maximises ``trace(U^T X^T X U)``
-    among orthonormal U with ``z^T X U = 0``: principal components in the null space of ``X^T z``.
+    With Z the centred indicators of the groups and X the centred rows, U maximises ``trace(U^T X^T
+    X U)`` among orthonormal U with ``Z^T X U = 0``: principal components in the null space of
+    ``X^T Z``.
 
     ``kept`` is the share of the dimensions that is kept, above 0 and below 1. `fit` finds
     ``center_``, the mean of all rows, ``basis_``, orthonormal rows of shape (n_kept, n_features),
-    and ``removed_means_``, (2, n_features): what is removed from the means of the groups 0 and 1.
+    and ``removed_means_``, (n_groups, n_features): what is removed from the mean of each group.
 
     Kleindessner, Donini, Russell, Zafar, *Efficient fair PCA for fair representation learning*,
     AISTATS 2023, section 3.
@@ -87,18 +92,20 @@ class FairPCA:
         self.kept = kept
 
     def fit(self, X: Float32, y: Double) -> FairPCA:
-        """Learn the subspace from rows of shape (n, n_features) and their groups 0 and 1."""
+        """Learn the subspace from rows of shape (n, n_features) and the number of their group."""
         self.center_: Double = X.mean(axis=0, dtype=np.float64)
         centered = X - self.center_
-        gap = centered[y == 1].mean(axis=0) - centered[y == 0].mean(axis=0)
-        if not (length := np.linalg.norm(gap)) > 1e-12 * np.abs(X).max():
+        means = np.stack([centered[y == group].mean(axis=0) for group in np.unique(y)])
+        gaps = means[1:] - means[0]
+        lengths = np.array([np.linalg.norm(gap) for gap in gaps])
+        if not (is_gap := lengths > 1e-12 * np.abs(X).max()).any():
             raise DegenerateDataError("group means coincide: there is no gap to remove")
-        # an orthonormal basis of the orthogonal complement of the gap
-        null = np.linalg.qr(np.column_stack([gap / length, np.eye(len(gap))]))[0][:, 1:]
+        units = (gaps[is_gap] / lengths[is_gap, None]).T
+        # an orthonormal basis of the orthogonal complement of the gaps
+        null = np.linalg.qr(np.hstack([units, np.eye(len(units))]))[0][:, units.shape[1] :]
         _, axes = np.linalg.eigh(null.T @ (centered.T @ centered) @ null)  # ascending
-        n_kept = min(max(1, round(self.kept * len(gap))), null.shape[1])
+        n_kept = min(max(1, round(self.kept * len(units))), null.shape[1])
         self.basis_: Double = (null @ axes[:, -n_kept:]).T
-        means = np.stack([centered[y == group].mean(axis=0) for group in (0, 1)])
         self.removed_means_: Double = means - means @ self.basis_.T @ self.basis_
         return self
 
@@ -108,22 +115,22 @@ class FairPCA:
         return projected
 
 
-class FairImagen(RandomSide):
+class FairImagen(RandomValue):
     """Project every state by FairPCA, and add one group's mean of the removed part.
 
-    The group is drawn from the image's seed, with equal probability. ``pca`` was fitted with
-    the male group as 1.
+    The group is drawn from the image's seed, with equal probability. ``pca`` was fitted with the
+    groups in the order of ``values``: the male group as 1.
     """
 
     name = "fair-pca"
 
-    def __init__(self, pca: FairPCA) -> None:
-        self._pca = pca
+    def __init__(self, pca: FairPCA, values: tuple[str, ...] = SIDES) -> None:
+        self._pca, self.values = pca, values
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
         """Project all states, then add the mean of each condition's group."""
         projected = edited(states, self._pca.transform)
-        means = dict(zip(SIDES, self._pca.removed_means_, strict=True))
+        means = dict(zip(self.values, self._pca.removed_means_, strict=True))
         added = np.stack([means[of.route] for of in conditions])
         projected[:, 1:] += torch.from_numpy(added).to(projected)[:, None]
         return projected
@@ -158,7 +165,7 @@ def behind_lookup(build: Builder) -> Builder:
 
     def build_gated(material: Material) -> Method:
         method = build(material)
-        gated = OnlyOpen(method.intervention, Lookup(material.lexicon))
+        gated = OnlyOpen(method.intervention, Lookup(material.lexicon, material.attributes))
         return replace(method, intervention=gated, oracle="prompts")
 
     return build_gated
@@ -173,16 +180,25 @@ def edited(states: torch.Tensor, edit: Edit, *, first: int = 1) -> torch.Tensor:
 
 
 def explicit_states(material: Material) -> tuple[Float32, Double]:
-    """Return the token states of the explicit prompts of training occupations, 1 where male.
+    """Return the token states of explicit prompts of training occupations, and their groups.
 
-    The states have the shape (n_prompts * (n_tokens - 1), n_features): every one after the first,
-    padding included, since it conditions the image model too. Both genders have equally many.
+    A group is the number of a value, or of a cell of several attributes; of gender, 1 is male. The
+    states have the shape (n_prompts * (n_tokens - 1), n_features): every one after the first,
+    padding included, since it conditions the image model too. All groups have equally many.
     """
-    male, female = material.prompts.pairs()
-    prompts = np.asarray(material.prompts.prompts, dtype=object)[np.concatenate([male, female])]
-    states = material.encoder.states(list(prompts))[:, 1:].cpu().numpy()
-    is_male = np.repeat([1.0, 0.0], len(male))
-    return states.reshape(-1, states.shape[-1]), np.repeat(is_male, states.shape[1])
+    of = cells_of(material.attributes)
+    if of.name == GENDER.name:
+        rows = np.concatenate(pairs := material.prompts.pairs())
+        prompts = [material.prompts.prompts[row] for row in rows]
+        groups = np.repeat([1.0, 0.0], len(pairs[0]))
+    else:
+        lexicon = material.lexicon
+        jobs, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
+        said = [f"{word} {job}" for word, job in product(of.words, jobs)]
+        prompts = [fill(neutral, subject=subject) for subject in said]
+        groups = np.repeat(np.arange(len(of.words), dtype=float), len(jobs))
+    states = material.encoder.states(prompts)[:, 1:].cpu().numpy()
+    return states.reshape(-1, states.shape[-1]), np.repeat(groups, states.shape[1])
 
 
 @BASELINES.register("leace")
@@ -274,5 +290,6 @@ def fair_pca(material: Material) -> Method:
     """
     found = [FairPCA().fit(*explicit_states(of)) for of in material.on_each_encoder]
     n_weights = sum(int(of.basis_.size + of.center_.size + of.removed_means_.size) for of in found)
-    whole = on_each(material, [FairImagen(of) for of in found])
+    values = tuple(cells_of(material.attributes).values)
+    whole = on_each(material, [FairImagen(of, values) for of in found])
     return Method(whole, words="training", n_trainable=n_weights)

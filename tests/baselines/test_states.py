@@ -1,5 +1,7 @@
 """Methods on the prompt embedding: each has the property that it claims."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ from probe.baselines.states import (
 )
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition
+from probe.text.concepts import load_attributes
 
 NEUTRAL, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
 
@@ -69,6 +72,17 @@ def test_fair_pca_keeps_the_directions_of_most_variance_at_right_angles_to_the_g
     np.testing.assert_allclose(found, variances, rtol=1e-4)
 
 
+def test_fair_pca_of_several_groups_leaves_no_gap_between_any(material):
+    attributes = load_attributes("gender,skin_tone")
+    X, y = explicit_states(replace(material, attributes=attributes))
+    assert np.unique(y, return_counts=True)[0].tolist() == [*range(8)]
+    assert len(set(np.unique(y, return_counts=True)[1])) == 1
+    Z = FairPCA(kept=0.5).fit(X, y).transform(X)
+    before, after = (np.stack([of[y == group].mean(axis=0) for group in range(8)]) for of in (X, Z))
+    assert np.abs(before - before.mean(axis=0)).max() > 0.01
+    np.testing.assert_allclose(after, np.broadcast_to(after.mean(axis=0), after.shape), atol=1e-5)
+
+
 def test_with_all_but_one_dimension_fair_pca_removes_the_gap_alone():
     X, y = two_groups(1)
     Z = FairPCA(kept=0.99).fit(X, y).transform(X)
@@ -98,6 +112,9 @@ def test_fair_imagen_draws_both_groups(material):
     method = fair_pca(material).intervention
     routes = {of.route for of in method.conditions([NEUTRAL] * 20, range(20))}
     assert routes == {"female", "male"}
+    several = fair_pca(replace(material, attributes=load_attributes("skin_tone"))).intervention
+    routes = {of.route for of in several.conditions([NEUTRAL] * 60, range(60))}
+    assert routes == {"light", "tan", "brown", "dark"}
 
 
 # LEACE and DebiasVL

@@ -279,6 +279,7 @@ def test_corrections_of_several_attributes_are_compared_with_what_corrects_any(
         experiment.compare("uce")
     found = json.loads(done("compare", "methods", tmp_path, "--json"))
     names = ["base", "moesd", "explicit-mixing", "fair-diffusion", "prompt-intervention"]
+    names += ["leace", "leace-lookup", "fair-pca"]
     assert sorted(of["name"] for of in found["methods"]) == sorted(names)
     assert (found["attribute"], found["also_corrected"]) == ("gender", ["skin"])
     for of in found["methods"]:

@@ -29,7 +29,10 @@ RECOMMENDED, PAPER = "moesd-recommended", "moesd-paper"
 _SLOTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 _ON_UNET = ("uce", "lora", "fair-diffusion", "reweighting")
 """Methods that change a U-Net which the states of one text encoder condition."""
-_OF_ANY_ATTRIBUTE = (BASE, "moesd", ORACLE, "prompt-intervention", "fair-diffusion")
+_OF_ANY_ATTRIBUTE = (
+    *(BASE, "moesd", ORACLE, "prompt-intervention", "fair-diffusion"),
+    *("leace", "leace-lookup", "fair-pca"),
+)
 """Methods that correct any attribute, of any number of values, and several at once."""
 
 
