@@ -42,7 +42,7 @@ MEMORY_LIMIT = float(os.environ.get("PROBE_TEST_GIGABYTES", "3")) * 1e9
 """Largest resident size of a test process, in bytes."""
 _peak = 0
 
-LONGEST = ("test_notebooks", "tinytown/test_weights")
+LONGEST = ("test_notebooks", "tinytown/test_weights", "test_docs", "test_killed", "test_executors")
 """Files that take minutes."""
 
 
