@@ -40,6 +40,7 @@ def test_agreement_and_cells_have_their_closed_form():
     assert {"true": "blue", "seen": "undetected", "count": 5} in found["confusion"]
 
 
+@pytest.mark.slow
 def test_nine_wrong_labels_of_one_cell_are_found_and_shown(tmp_path, save_onnx):
     pytest.importorskip("onnxruntime", reason="needs the extra faces, `pip install '.[faces]'`")
     folder, lines = tmp_path / "pictures", ["file_name,model,subject,colour"]

@@ -42,6 +42,7 @@ def table(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_series_is_compared_with_its_lowest_setting_by_number(table):
     found = audited("--counts", table, "--by", "model", "--along", "scale")
     assert (found["by"], found["along"]) == ("model,scale", "scale")
@@ -112,6 +113,7 @@ def test_the_figure_is_one_file_with_equal_bytes(table, tmp_path, suffix):
     assert list(first.parent.iterdir()) == [first]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_guidance_moves_real_models_away_from_even_and_turns_no_occupation(real_data):
     """And by less than the law of equal priors says, which multiplies log-odds by the guidance."""

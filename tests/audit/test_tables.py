@@ -176,6 +176,7 @@ def test_what_made_an_image_is_no_attribute_and_the_tool_says_so(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_groups_are_measured_each_and_compared_in_pairs(tmp_path):
     path = write(tmp_path, MODELS)
     options = ("--labels", path, "--attribute", "gender")
@@ -206,6 +207,7 @@ def test_the_gate_and_the_table_take_every_group(tmp_path):
     assert table.read_text().startswith("group,subject,attribute,value")
 
 
+@pytest.mark.slow
 def test_labels_by_people_are_read_as_they_lie(real_data):
     path = real_data / "audited_pictures" / "labels.csv"
     assert "--map females=woman" in call("--labels", path).stderr

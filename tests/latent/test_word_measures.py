@@ -156,6 +156,7 @@ def test_near_copies_of_three_word_pairs_make_no_false_alarm(measure):
     assert clustered <= (4 if measure == "ect" else 0)
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_redrawing_every_set_gives():
     x, y, a = word_sets(4, 12, 12, 10)
     rng = np.random.default_rng(0)

@@ -67,6 +67,7 @@ def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
     assert plan.trainable["unet_experts"] == 3 * 2 * unet_width * 3 * plan.n_sites
 
 
+@pytest.mark.slow
 def test_memory_grows_by_the_same_amount_with_every_picture(plan):
     by_batch = {row.batch_size: row for row in plan.memory}
     assert set(by_batch) == {1, 4, 16, plan.batch_size}

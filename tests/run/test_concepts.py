@@ -236,6 +236,7 @@ def test_the_axis_is_compared_with_that_of_the_run_once_there_is_one(run):
     assert "with the run's own axis" in outcome.result.summary()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["age", "religion", "skin_tone"])
 def test_every_shipped_concept_goes_through_the_command(run, name, done):
     told = done("concept", run.folder, name, "--n-bootstrap", 20)

@@ -48,6 +48,7 @@ def test_a_prompt_without_any_word_of_the_encoder_or_the_lists_is_not_known():
         assert reason(prompt, known=False) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["coco_30k", "profession_prompts"])
 def test_none_of_30000_published_captions_and_prompts_is_left_alone(name, real_data):

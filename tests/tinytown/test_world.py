@@ -51,6 +51,7 @@ def _stated_gender(caption):
     return found.pop() if found else ""
 
 
+@pytest.mark.slow
 def test_most_captions_state_no_gender_and_follow_the_planted_share(captioned):
     assert (captioned["said"] != "").mean() == pytest.approx(UNRELIABLE.share, abs=0.01)
     neutral = captioned[captioned["said"] == ""]
@@ -114,6 +115,7 @@ def test_an_unclear_attribute_shows_cues_of_other_values(attribute):
     assert (changed.mean(axis=(1, 2)) > 0.005).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_no_two_subjects_look_alike(lexicon):
     scenes = [Scene(job.name, "woman", "young", "tan", style=1) for job in lexicon.occupations]
     scenes += [Scene(thing, style=1) for thing in THINGS]

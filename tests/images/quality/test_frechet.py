@@ -74,6 +74,7 @@ def test_drift_of_the_same_pictures_is_zero_and_its_value_is_the_distance():
     assert frechet_drift(a, b, subjects).value == pytest.approx(fid([a], [b]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 10])
 def test_the_interval_covers_the_mean_drift_of_other_subjects(size):
     """Images of a subject are near copies; over rows the interval covered 39 % (size 10)."""
