@@ -45,8 +45,13 @@ def marks(of: Found) -> str:
 
 def method_columns(found: Found) -> tuple[tuple[str, str, int], ...]:
     """`METHOD_COLUMNS`, with the MAD of each other attribute that is corrected too."""
-    also = ((f"mad_{name}", f"MAD of {name}", 3) for name in found.get("also_corrected", ()))
-    return (METHOD_COLUMNS[0], *also, *METHOD_COLUMNS[1:])
+    also = [
+        (f"mad_{name}{split}", f"MAD of {name}{title}", 3)
+        for name in found.get("also_corrected", ())
+        for split, title in (("", ""), ("_test", f", {SPLIT_NAMES['test']}"))
+    ]
+    n_mad = sum(key.startswith("mad") for key, *_ in METHOD_COLUMNS)
+    return (*METHOD_COLUMNS[:n_mad], *also, *METHOD_COLUMNS[n_mad:])
 
 
 def methods_table(found: Found) -> str:

@@ -1,5 +1,7 @@
 """The figures by which methods are compared, and the fairest of the methods that are usable."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -81,13 +83,10 @@ class MethodEvaluator:
         return {
             "name": name,
             **{
-                figure: self._fairness(table[table["split"].isin(splits)])
+                name + figure.removeprefix("mad"): of._fairness(table[table["split"].isin(splits)])
+                for name, of in self._of_each.items()
                 for figure, splits in SPLITS.items()
                 if neutral["split"].isin(splits).any()
-            },
-            **{
-                f"mad_{other}": replace(self, attribute=other)._fairness(table)
-                for other in self.also_corrected
             },
             "difference": asdict(
                 paired_difference(before[both], after[both], unit=UNIT, **drawing)
@@ -153,6 +152,12 @@ class MethodEvaluator:
     def _keeps(self, base: pd.DataFrame, other: pd.DataFrame, column: str) -> Found:
         before, after = (of.groupby("subject")[column].mean() for of in (base, other))
         return keeps((after - before).dropna().to_numpy(float), resampling=self.resampling)
+
+    @property
+    def _of_each(self) -> dict[str, MethodEvaluator]:
+        """By ``"mad"``, and ``"mad_NAME"`` of each other attribute that is corrected too."""
+        others = {f"mad_{name}": replace(self, attribute=name) for name in self.also_corrected}
+        return {"mad": self, **others}
 
     def _fairness(self, table: pd.DataFrame) -> Found:
         counts = self._counts(table)
