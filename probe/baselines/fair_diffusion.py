@@ -12,7 +12,7 @@ from probe.baselines.method import BASELINES, Material, Method
 from probe.baselines.words import Lookup, draw_values
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
-from probe.text.attributes import AND, GENDER
+from probe.text.attributes import GENDER
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class FairDiffusion(Intervention):
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw a value of each attribute for every image of an open prompt."""
         look = self._lookup
-        values = draw_values(prompts, seeds, name="fair-diffusion", values=look.values)
+        values = draw_values(prompts, seeds, name="fair-diffusion", values=[*look.values])
         return [
             Condition(prompt, value if look.is_open(prompt) else "")
             for prompt, value in zip(prompts, values, strict=True)
@@ -93,10 +93,11 @@ class FairDiffusion(Intervention):
 
     def _weights(self, route: str) -> list[float]:
         """Weight of each edit prompt: 1 of the value drawn, less 1 in all for the others."""
-        drawn = route.split(AND) if route else [""] * len(self.edits)
+        if not route:
+            return [0.0] * sum(map(len, self.edits))
         return [
-            float(value == one) - float(value != one and one != "") / (len(of) - 1)
-            for of, one in zip(self.edits, drawn, strict=True)
+            1.0 if value == drawn else -1 / (len(of) - 1)
+            for of, drawn in zip(self.edits, self._lookup.values[route], strict=True)
             for value in of
         ]
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import product
 
 from probe.baselines.method import BASELINES, Material, Method
 from probe.images.intervention import Condition, Intervention
@@ -23,8 +24,9 @@ class Lookup:
 
     def __init__(self, lexicon: Lexicon, attributes: Sequence[Attribute] = (GENDER,)) -> None:
         self._attributes = attributes
-        self.values = tuple(cells_of(attributes).values)
-        """Values that an image can be drawn: of one attribute, or cells of several."""
+        cells = product(*(of.values for of in attributes))
+        self.values = dict(zip(cells_of(attributes).values, cells, strict=True))
+        """What an image can be drawn, and its value of each attribute."""
         words = (*lexicon.pairs, *lexicon.adjectives)
         gendered = "|".join(re.escape(word) for pair in words for word in (pair.male, pair.female))
         self._gendered = re.compile(rf"\b(?:{gendered})\b", re.IGNORECASE)
@@ -44,7 +46,7 @@ class Lookup:
     def explicit(self, prompt: str, value: str) -> str:
         """State a value in an open prompt: "a nurse" becomes "a woman working as a nurse"."""
         noun, words = "person", list[str]()
-        for of, one in zip(self._attributes, value.split(AND), strict=True):
+        for of, one in zip(self._attributes, self.values[value], strict=True):
             if of.name == GENDER.name:
                 noun = self._person[one]
             else:
@@ -85,7 +87,7 @@ class ExplicitMixing(Intervention):
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw a value for every image of an open prompt."""
         look = self._lookup
-        values = draw_values(prompts, seeds, name="explicit-mixing", values=look.values)
+        values = draw_values(prompts, seeds, name="explicit-mixing", values=[*look.values])
         return [
             Condition(look.explicit(prompt, value) if look.is_open(prompt) else prompt)
             for prompt, value in zip(prompts, values, strict=True)
