@@ -34,7 +34,11 @@ class EmbedConfig(Settings):
         "neutral; if empty, masculine, or neutral where there is no grammatical gender.",
         choices=("", *FORMS),
     )
-    encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
+    encoder: str = setting(
+        "",
+        "Text encoder of the pipeline; its first one if empty. Where there are several, `run` "
+        "chooses one for a new run.",
+    )
     instruction: str = setting(
         "",
         "Text that a decoder-only text encoder alone (Gemma, Llama, ...) reads before every "
