@@ -12,7 +12,6 @@ from probe.baselines.method import BASELINES, Material, Method
 from probe.baselines.words import Lookup, draw_values
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
-from probe.text.attributes import GENDER
 
 
 @dataclass(frozen=True)
@@ -160,10 +159,9 @@ def _largest(values: torch.Tensor, threshold: float) -> torch.Tensor:
 @BASELINES.register("fair-diffusion")
 def build(material: Material) -> Method:
     """Use "female person" and "male person", or the words of others, as edit prompts."""
-    said, pipeline, edits = material.lexicon.adjectives[0], material.pipeline, []
+    pipeline, edits = material.pipeline, []
     for of in material.attributes:
-        words = (said.female, said.male) if of.name == GENDER.name else of.words
-        states = material.encoder.states([f"{word} person" for word in words])
+        states = material.encoder.states([f"{word} person" for word in of.words])
         edits.append(dict(zip(of.values, states, strict=True)))
     with torch.no_grad():  # by the pipeline, since the encoder takes no empty prompt
         empty = pipeline.encode_prompt([""], pipeline.unet.device, 1, False)[0][0]

@@ -23,7 +23,7 @@ class Lookup:
     """
 
     def __init__(self, lexicon: Lexicon, attributes: Sequence[Attribute] = (GENDER,)) -> None:
-        self._attributes = attributes
+        self.attributes = attributes
         cells = product(*(of.values for of in attributes))
         self.values = dict(zip(cells_of(attributes).values, cells, strict=True))
         """What an image can be drawn, and its value of each attribute."""
@@ -40,13 +40,13 @@ class Lookup:
         """Whether a prompt names an occupation and states no value of the attributes."""
         return bool(self._occupation.search(prompt)) and not any(
             self._gendered.search(prompt) if of.name == GENDER.name else of.is_stated(prompt)
-            for of in self._attributes
+            for of in self.attributes
         )
 
     def explicit(self, prompt: str, value: str) -> str:
         """State a value in an open prompt: "a nurse" becomes "a woman working as a nurse"."""
         noun, words = "person", list[str]()
-        for of, one in zip(self._attributes, self.values[value], strict=True):
+        for of, one in zip(self.attributes, self.values[value], strict=True):
             if of.name == GENDER.name:
                 noun = self._person[one]
             else:
@@ -102,9 +102,9 @@ class PromptIntervention(Intervention):
     prompts are not changed, is our choice.
     """
 
-    def __init__(self, lookup: Lookup, attributes: Sequence[Attribute] = (GENDER,)) -> None:
+    def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        names = AND.join(f"{of.name.replace('_', ' ')}s" for of in attributes)
+        names = AND.join(f"{of.name.replace('_', ' ')}s" for of in lookup.attributes)
         self._phrase = f", diverse {names}"
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
@@ -128,5 +128,5 @@ def explicit_mixing(material: Material) -> Method:
 @BASELINES.register("prompt-intervention")
 def prompt_intervention(material: Material) -> Method:
     """Append a phrase to open prompts; nothing is learned."""
-    method = PromptIntervention(Lookup(material.lexicon, material.attributes), material.attributes)
+    method = PromptIntervention(Lookup(material.lexicon, material.attributes))
     return Method(method, words="none", oracle="prompts")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from probe.run.images import make_images
 from probe.run.registry import Answer
 from probe.run.routing import attributes_of
 from probe.run.stages.fit import fit_axis, subject_scores
+from probe.run.study import counts_of
 from probe.stats.notation import bracketed
 from probe.text.attributes import GENDER
 from probe.text.checkpoints import text_encoders
@@ -61,7 +62,8 @@ def choose_encoder(run: Run) -> Answer:
     found, why = dict[str, Calibration](), ""
     try:
         for slot, encoder in encoders.items():
-            found[slot] = explained_shares(run, encoder.embed(run.prompts.prompts), shares)
+            subjects = scored_subjects(run, encoder.embed(run.prompts.prompts))
+            found[slot] = explained_shares(run, subjects, shares)
     except DataError as error:
         found, why = {}, str(error)
     best = max(found, key=lambda slot: found[slot].r2, default=slots[0])
@@ -69,26 +71,23 @@ def choose_encoder(run: Run) -> Answer:
     return _answer(best, found, why)
 
 
-def explained_shares(run: Run, z: Float32, shares: pd.DataFrame) -> Calibration:
+def scored_subjects(run: Run, z: Float32) -> pd.DataFrame:
+    """`subject_scores` on the axis of an encoder that embeds the prompts of the run as ``z``."""
+    scores = bias_score(z, *fit_axis(run, z))
+    return subject_scores(run.prompts.table.assign(bias_score=scores))
+
+
+def explained_shares(run: Run, subjects: pd.DataFrame, shares: pd.DataFrame) -> Calibration:
     """Predict shares of women on validation occupations by an encoder's bias scores.
 
-    ``z`` are the embeddings of all prompts of the run; ``shares`` has the columns ``subject``,
-    ``n`` (images) and ``share``. Raises `DataError` if there are too few occupations, or the shares
-    do not differ.
+    ``subjects`` are those of `scored_subjects`; ``shares`` has the columns ``subject``, ``n``
+    (images) and ``share``. Raises `DataError` if there are too few occupations, or the shares do
+    not differ.
     """
-    scores = bias_score(z, *fit_axis(run, z))
-    subjects = subject_scores(run.prompts.table.assign(bias_score=scores))
     seen = shares[["subject", "n", "share"]].merge(subjects[["subject", "split", "bias_score"]])
     predictor = SharePredictor(seed=run.config.study.seed).fit(*counts_of(seen, "train"))
     resampling = run.config.study.resampling
     return predictor.calibration(*counts_of(seen, "validation"), resampling=resampling)
-
-
-def counts_of(table: pd.DataFrame, split: str) -> list[Any]:
-    """Bias score, number of images of women, and of all images, of the occupations of a split."""
-    rows = table[table["split"] == split]
-    n_women = (rows["share"] * rows["n"]).round().astype(int)
-    return [of.to_numpy() for of in (rows["bias_score"], n_women, rows["n"])]
 
 
 def _base_shares(run: Run, encoders: dict[str, TextEncoder]) -> pd.DataFrame:

@@ -104,3 +104,10 @@ def base_shares(run: Run) -> pd.DataFrame:
     return subjects[["subject", "split", "share_women", "bias_score"]].join(
         seen[["n", "share", "low", "high"]], on="subject", how="inner"
     )
+
+
+def counts_of(table: pd.DataFrame, split: str) -> list[Any]:
+    """Bias score, number of images of women, and of all images, of the occupations of a split."""
+    rows = table[table["split"] == split]
+    n_women = (rows["share"] * rows["n"]).round().astype(int)
+    return [of.to_numpy() for of in (rows["bias_score"], n_women, rows["n"])]

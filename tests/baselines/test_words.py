@@ -105,7 +105,7 @@ def test_of_several_attributes_each_has_a_value_in_the_words():
     for other in ("a photo of a tan-skinned nurse", "a photo of a female nurse", said):
         assert not lookup.is_open(other)
     assert Lookup(SHIPPED, attributes[1:]).is_open("a photo of a female nurse")
-    [made] = PromptIntervention(lookup, attributes).conditions([prompt], [1])
+    [made] = PromptIntervention(lookup).conditions([prompt], [1])
     assert made.prompt == f"{prompt}, diverse genders and skin tones"
     drawn = ExplicitMixing(lookup).conditions([prompt] * 400, range(400))
     counts = Counter(of.prompt for of in drawn)

@@ -8,7 +8,6 @@ from probe.io.artifacts import hash_parts
 from probe.run.files import EMBEDDED, SHARES
 from probe.run.folder import Run
 from probe.run.registry import Answer, register
-from probe.run.stages.fit import fit_axis, subject_scores
 from probe.run.study import Study, Tables, base_shares
 from probe.stats.notation import interval
 from probe.text.checkpoints import text_encoders
@@ -71,9 +70,8 @@ class Encoders(Study):
 
 
 def _measures(run: Run, slot: str) -> Iterator[dict[str, Any]]:
-    from probe.latent.erasure import bias_score
     from probe.latent.tracing import trace
-    from probe.run.encoder_choice import explained_shares
+    from probe.run.encoder_choice import explained_shares, scored_subjects
     from probe.stats.correlation import share_correlation
     from probe.text.encoder import TextEncoder
 
@@ -84,14 +82,13 @@ def _measures(run: Run, slot: str) -> Iterator[dict[str, Any]]:
     table = trace(encoder, prompts, **where, resampling=resampling)
     gaps = table[table["measure"] == "gap"].drop(columns=["site", "control"])
     yield gaps.loc[gaps["value"].idxmax()].to_dict()
-    z = encoder.embed(run.prompts.prompts)
-    subjects = subject_scores(run.prompts.table.assign(bias_score=bias_score(z, *fit_axis(run, z))))
+    subjects = scored_subjects(run, encoder.embed(run.prompts.prompts))
     r = share_correlation(subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy())
     yield {"measure": "correlation", "value": r.r, "low": r.low, "high": r.high, "n": r.n}
     if not (run.folder / SHARES).is_file():
         return
     try:
-        found = explained_shares(run, z, base_shares(run))
+        found = explained_shares(run, subjects, base_shares(run))
     except DataError:  # too few occupations, or all images alike
         return
     limits = {"low": found.r2_low, "high": found.r2_high, "n": found.n}

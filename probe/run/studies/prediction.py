@@ -6,7 +6,7 @@ from probe.io.artifacts import read_table
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import Answer, register
-from probe.run.study import Study, Tables, base_shares
+from probe.run.study import Study, Tables, base_shares, counts_of
 from probe.stats.notation import bracketed, percent
 
 
@@ -39,7 +39,6 @@ class Prediction(Study):
     def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the prediction for every occupation."""
         from probe.latent.prediction import SharePredictor
-        from probe.run.encoder_choice import counts_of
 
         table = base_shares(run).drop(columns=["low", "high"])
         predictor = SharePredictor(seed=run.config.study.seed).fit(*counts_of(table, "train"))
