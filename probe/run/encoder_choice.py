@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,12 +26,17 @@ from probe.stats.notation import bracketed
 from probe.text.attributes import GENDER
 from probe.text.checkpoints import text_encoders
 from probe.text.encoder import TextEncoder
+from probe.text.languages import language_of
 
 if TYPE_CHECKING:
     from probe.arrays import Float32
 
 N_IMAGES = 16
 """Images of each training and validation occupation, at most; our choice."""
+
+LEAST_R2 = 0.5
+"""An encoder whose gate fails gives way to one that explains at least this share of what it
+explains; our choice."""
 
 _FOLDER = "images/encoders"
 
@@ -51,24 +56,58 @@ def choose_encoder(run: Run) -> Answer:
 
     An axis is fitted to each encoder's embeddings of the prompts for training; a curve from its
     bias scores to the shares of women in images of training occupations; and R2, the share of the
-    variance that the curve explains, is taken on validation occupations. Where it cannot be had
-    (too few occupations, or images that are all alike), the first encoder is read, and it is said.
+    variance that the curve explains, is taken on validation occupations. The gate reads the encoder
+    too: one whose gate opens for a validation prompt that it should leave alone is passed over, if
+    another's does not and explains enough (`LEAST_R2`). Where R2 cannot be had (too few
+    occupations, or images that are all alike), the first encoder is read, and it is said.
     """
     slots = text_encoders(run.model_folder)
     encoders = {
         slot: TextEncoder.load(run.config.model, encoder=slot, device=run.device) for slot in slots
     }
     shares = _base_shares(run, encoders)
-    found, why = dict[str, Calibration](), ""
+    found, gated, why = dict[str, Calibration](), dict[str, bool](), ""
     try:
         for slot, encoder in encoders.items():
-            subjects = scored_subjects(run, encoder.embed(run.prompts.prompts))
-            found[slot] = explained_shares(run, subjects, shares)
+            z = encoder.embed(run.prompts.prompts)
+            found[slot] = explained_shares(run, scored_subjects(run, z), shares)
+            gated[slot] = has_gate(run, encoder, z)
     except DataError as error:
         found, why = {}, str(error)
-    best = max(found, key=lambda slot: found[slot].r2, default=slots[0])
     shutil.rmtree(run.folder / _FOLDER, ignore_errors=True)
-    return _answer(best, found, why)
+    return _answer(best_encoder(found, gated) or slots[0], found, gated, why)
+
+
+def best_encoder(found: dict[str, Calibration], gated: dict[str, bool]) -> str | None:
+    """Take the encoder of the highest R2 of those with a gate that works (`has_gate`).
+
+    None if nothing is ``found``. See `choose_encoder`.
+    """
+    if not found:
+        return None
+    best = max(found, key=lambda slot: found[slot].r2)
+    enough = LEAST_R2 * max(found[best].r2, 0.0)
+    able = [slot for slot, of in found.items() if gated[slot] and of.r2 >= enough]
+    return max(able or [best], key=lambda slot: found[slot].r2)
+
+
+def has_gate(run: Run, encoder: TextEncoder, z: Float32) -> bool:
+    """Whether a gate on an encoder opens for no validation prompt that it should leave alone.
+
+    Those are the prompts about objects and those that state a gender. ``z`` are the embeddings of
+    the run's prompts, to whose training prompts the gate is fitted; false if it cannot be.
+    """
+    from probe.moesd.gate import fit_gate
+
+    direction, projection = fit_axis(run, z)
+    config, is_english = run.config.train, language_of(run.lexicon) is None
+    axis: dict[str, Any] = {"direction": direction, "projection": projection}
+    try:
+        gate = fit_gate(encoder, run.prompts, z, **axis, config=config, is_english=is_english)
+    except DataError:
+        return False
+    closed = run.prompts.select(group=("object", "male", "female"), split="validation").prompts
+    return not gate.decide(gate.read(encoder, closed)).is_open.any()
 
 
 def scored_subjects(run: Run, z: Float32) -> pd.DataFrame:
@@ -112,20 +151,23 @@ def _base_shares(run: Run, encoders: dict[str, TextEncoder]) -> pd.DataFrame:
     return of_subject.agg(n="size", share="mean").reset_index()
 
 
-def _answer(best: str, found: dict[str, Calibration], why: str) -> Answer:
-    """Say which encoder was chosen, and what each explains."""
+def _answer(best: str, found: dict[str, Calibration], gated: dict[str, bool], why: str) -> Answer:
+    """Say which encoder was chosen, what each explains, and whose gate failed."""
     figures = {
-        slot: {"r2": of.r2, "low": of.r2_low, "high": of.r2_high, "n": of.n}
+        slot: {"r2": of.r2, "low": of.r2_low, "high": of.r2_high, "n": of.n, "gate": gated[slot]}
         for slot, of in found.items()
     }
+    if not found:
+        text = f"{best}, the model's first; which predicts its images best is not known: {why}"
+        return Answer(text, {"encoder": best, "explained": figures})
     of_each = ", ".join(
         f"{slot} {bracketed(of.r2, of.r2_low, of.r2_high)}" for slot, of in found.items()
     )
-    n = next(iter(found.values())).n if found else 0
     text = (
-        f"the bias score of {best} explains most of the shares of women in images of {n} "
-        f"validation occupations (R2: {of_each}); another is read with --encoder"
-        if found
-        else f"{best}, the model's first; which predicts its images best is not known: {why}"
+        f"the bias score of {best} explains most of the shares of women in images of "
+        f"{found[best].n} validation occupations"
     )
+    if passed_over := [slot for slot, of in found.items() if of.r2 > found[best].r2]:
+        text += f", but for {', '.join(passed_over)}, whose gate fails on validation prompts"
+    text += f" (R2: {of_each}); another is read with --encoder"
     return Answer(text, {"encoder": best, "explained": figures})

@@ -7,6 +7,7 @@ import shutil
 import string
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import diffusers
 import numpy as np
@@ -881,6 +882,26 @@ def test_a_run_that_names_no_encoder_reads_the_one_that_predicts_the_images(
     assert "the model's first; which predicts its images best is not known: " in found.text
 
 
+@pytest.mark.parametrize(
+    ("r2", "has_gate", "best"),
+    [
+        ((0.7, 0.9), (True, True), "text_encoder_2"),
+        ((0.7, 0.9), (True, False), "text_encoder"),
+        ((0.4, 0.9), (True, False), "text_encoder_2"),  # explains less than half as much
+        ((0.7, 0.9), (False, False), "text_encoder_2"),
+        ((-0.3, -0.1), (True, False), "text_encoder_2"),
+    ],
+)
+def test_an_encoder_whose_gate_fails_gives_way_to_one_that_explains_nearly_as_much(
+    r2, has_gate, best
+):
+    slots = ("text_encoder", "text_encoder_2")
+    found = {slot: SimpleNamespace(r2=of) for slot, of in zip(slots, r2, strict=True)}
+    gated = dict(zip(slots, has_gate, strict=True))
+    assert encoder_choice.best_encoder(found, gated) == best
+    assert encoder_choice.best_encoder({}, {}) is None
+
+
 @pytest.mark.slow
 def test_the_encoder_is_chosen_by_images_of_occupations_that_are_not_for_testing(
     tmp_path, monkeypatch
@@ -900,7 +921,10 @@ def test_the_encoder_is_chosen_by_images_of_occupations_that_are_not_for_testing
     found = encoder_choice.choose_encoder(run)
     assert set(made[0].table["subject"]).isdisjoint(run.lexicon.occupations_of("test"))
     assert found.data["explained"].keys() == {"text_encoder", "text_encoder_2"}
-    assert found.data["explained"][found.data["encoder"]]["r2"] > 0.3
+    explained = found.data["explained"]
+    assert max(of["r2"] for of in explained.values()) > 0.3
+    # The second encoder's gate takes the validation object, a chair, for a person.
+    assert [of["gate"] for of in explained.values()] == [True, False]
     assert not any((tmp_path / "images").iterdir())
 
 
