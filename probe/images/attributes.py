@@ -92,6 +92,15 @@ class AttributeClassifier:
             table[f"{attribute}_confidence"] = confidence.numpy()
         return pd.DataFrame(table)
 
+    def logits(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the logits of each attribute's values, (n_images, n_values); gradients pass.
+
+        ``images`` have the shape (n_images, 3, height, width) and values from -1 to 1.
+        """
+        pixels = self._preprocessor.of_tensor(images).to(self.model.device)
+        logits = self.model(pixel_values=pixels).logits
+        return {attribute: logits[:, columns] for attribute, columns in self._columns.items()}
+
     def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
         given = filled(pixels.to(self.model.device))
         logits: torch.Tensor = self.model(pixel_values=given).logits

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from probe.errors import DataError, ModelError
 from probe.images.guidance_cache import LEAST_ROWS
@@ -82,6 +83,31 @@ class Preprocessor:
                 "size: crop them, or set do_center_crop in preprocessor_config.json"
             )
         return torch.from_numpy(np.stack(rows)).float()
+
+    def of_tensor(self, images: torch.Tensor) -> torch.Tensor:
+        """Preprocess images of shape (n, 3, height, width), from -1 to 1; gradients pass.
+
+        They are resized, cropped at the center and normalised as the processor says, but for the
+        rounding of pixels.
+        """
+        of, images = self._processor, (images + 1) / 2
+        if of.do_resize:
+            size = [of.size.get(side) for side in ("height", "width")]
+            if None in size:
+                scale = of.size["shortest_edge"] / min(images.shape[2:])
+                size = [round(scale * side) for side in images.shape[2:]]
+            if size != [*images.shape[2:]]:
+                images = functional.interpolate(images, size, mode="bicubic", antialias=True)
+        if getattr(of, "do_center_crop", False):
+            height, width = of.crop_size["height"], of.crop_size["width"]
+            top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+            images = images[:, :, top : top + height, left : left + width]
+        if of.do_normalize:
+            mean, deviation = (
+                images.new_tensor(part)[:, None, None] for part in (of.image_mean, of.image_std)
+            )
+            images = (images - mean) / deviation
+        return images
 
 
 def batches(

@@ -141,8 +141,16 @@ class TrainConfig(Settings):
         "Attributes of more than two values, and cells, take 1.",
         minimum=0,
     )
+    shown_images: int = setting(
+        400,
+        "Images of each expert of an attribute of more than two values, or of several attributes, "
+        "by which a classifier teaches it to show its value and the occupation "
+        "(docs/attributes.md); 0: experts go as far as their words.",
+        minimum=0,
+        is_later=True,
+    )
     measured_images: int = setting(
-        3,
+        6,
         "Images of each training occupation and variant of the experts, by which the draws of an "
         "attribute of more than two values, or of the cells of several, are set "
         "(docs/attributes.md); 0: its target's shares.",

@@ -15,7 +15,7 @@ from probe.arrays import Double
 from probe.errors import ShapeError
 from probe.text.attributes import AND, Attribute
 
-CONTRASTS = (0.5,)
+CONTRASTS: tuple[float, ...] = ()
 """How far beyond the expert of a value variants go, away from that of each other value. At 1, the
 subject is lost where the experts were not trained (docs/attributes.md)."""
 RECOGNISED = 0.98

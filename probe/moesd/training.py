@@ -1,5 +1,6 @@
 """Train a correction: fit the gate, then minimise one objective after another."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -27,6 +28,7 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
+from probe.moesd.objectives.shown import ShownValues, Teacher
 from probe.moesd.objectives.states import CounterfactualStates, leaves_out_positions
 from probe.moesd.router import SERVED, Router
 from probe.moesd.targets import Target
@@ -52,6 +54,7 @@ def train_moesd(
     others: Sequence[TextEncoder] = (),
     attributes: tuple[Attribute, ...] = (GENDER,),
     language: Language | None = None,
+    teacher: Teacher | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
@@ -78,6 +81,8 @@ def train_moesd(
         words are those of the counterfactuals and of the routers that ask the denoiser for shares.
     language : Language, optional
         Language of the prompts, if it is not English: no English list or rule is used.
+    teacher : Teacher, optional
+        A classifier that then teaches the experts to show their values, by images of `pipeline`.
     checkpoint : Checkpoint, optional
         Where to store the training state, to resume an interrupted training; remove it once the
         correction is saved.
@@ -97,7 +102,7 @@ def train_moesd(
     moesd = _untrained(encoder, prompts, gate, pipeline, config, language)
     moesd = replace(moesd, others=tuple(map(moesd.start_on, others)))
 
-    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline)
+    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, teacher)
     loop = Loop(
         moesd.weights(),
         config,
@@ -155,6 +160,7 @@ def _objectives(
     config: TrainConfig,
     examples: Path | None,
     pipeline: Any,
+    teacher: Teacher | None,
 ) -> list[tuple[Callable[[], Objective], int]]:
     """List the constructors of the objectives, each with its number of steps.
 
@@ -191,8 +197,14 @@ def _objectives(
     phases = [(first, config.latent_steps), (second, config.diffusion_steps)]
     if config.objective != "counterfactual":
         return [(of[config.objective], n) for of, n in phases if config.objective in of]
-    return [
+    found: list[tuple[Callable[[], Objective], int]] = [
         (partial(counterfactual, of, all_positions=all_positions), config.latent_steps)
         for of in moesd.parts
         for all_positions in ((False, True) if leaves_out_positions(of, neutral) else (False,))
     ]
+    if teacher is not None:
+        people = table["subject"][is_training].tolist()
+        shown = partial(ShownValues, moesd, neutral, people, pipeline, teacher, **batches)
+        n_images = config.shown_images * len(moesd.experts.names)
+        found.append((shown, math.ceil(n_images / (config.batch_size * config.accumulate))))
+    return found

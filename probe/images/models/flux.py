@@ -70,6 +70,10 @@ class Flux(ImageModel):
         ).sample
         return self._unpacked(packed)
 
+    def pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pack latents, as they are decoded."""
+        return super().pixels(self.pipeline._pack_latents(latents, *latents.shape))
+
     @property
     def _size(self) -> int:
         return int(self.pipeline.vae.config.sample_size)

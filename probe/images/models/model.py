@@ -209,6 +209,10 @@ class ImageModel:
         """Decode latents as the pipeline does."""
         return self._postprocessed(self._decoded(latents))
 
+    def pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """Decode latents to images, (n_images, 3, height, width) from -1 to 1; gradients pass."""
+        return self._decoded(latents).clamp(-1, 1)
+
     def independent_copy(self) -> Any:
         """Copy the pipeline with shared weights but its own denoiser object and scheduler.
 

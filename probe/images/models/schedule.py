@@ -41,6 +41,21 @@ class Schedule:
             return velocity
         return clean if kind == "sample" else noise
 
+    def parts_of(
+        self, noised: torch.Tensor, predicted: torch.Tensor, times: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the clean latents and the noise that a prediction for noised latents implies.
+
+        Noised latents are ``x = a c + s n`` and the target ``p = u c + v n``, with clean latents c
+        and noise n. So ``c = (v x - s p) / (a v - s u)`` and ``n = (a p - u x) / (a v - s u)``.
+        """
+        one, zero = noised.new_ones(len(times), 1, 1, 1), noised.new_zeros(len(times), 1, 1, 1)
+        a, s = self.add_noise(one, zero, times), self.add_noise(zero, one, times)
+        u, v = self.target(one, zero, times), self.target(zero, one, times)
+        determinant = a * v - s * u
+        clean = (v * noised - s * predicted) / determinant
+        return clean, (a * predicted - u * noised) / determinant
+
     @cached_property
     def _scheduler(self) -> Any:
         from diffusers import DDPMScheduler

@@ -153,16 +153,17 @@ def train_correction(
     from probe.moesd.training import train_moesd
     from probe.run.images import make_examples, training_prompts
     from probe.run.routing import attributes_of
+    from probe.run.teaching import teacher_of
 
     _check_denoiser(run)
     config = run.config.train
     direction, projection = read_direction(run)
     encoder = run.load_encoder() if encoder is None else encoder
     others = (others or run.load_other_encoders()) if config.encoders == "all" else ()
-    examples = None
+    examples, teacher = None, teacher_of(run)
+    if pipeline is None and (config.needs_pictures or teacher is not None):
+        pipeline = run.load_pipeline(is_plain=True, encoders=[encoder, *others])
     if config.needs_pictures:
-        if pipeline is None:
-            pipeline = run.load_pipeline(is_plain=True, encoders=[encoder, *others])
         with distributed.first_before_others():
             examples = make_examples(run, pipeline)
     return train_moesd(
@@ -178,6 +179,7 @@ def train_correction(
         language=language_of(run.lexicon),
         gate=gate,
         others=others,
+        teacher=teacher,
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
     )
@@ -202,9 +204,11 @@ def _lessons() -> list[str]:
 def _inputs(run: Run) -> list[str]:
     from probe.run.images import examples_made_from
     from probe.run.measured_experts import measured_from
+    from probe.run.teaching import taught_from
 
     examples = examples_made_from(run) if run.config.train.needs_pictures else ""
-    return [run.hashes(*EMBEDDED, DIRECTION), examples, *filter(None, [measured_from(run)])]
+    later = filter(None, [measured_from(run), taught_from(run)])
+    return [run.hashes(*EMBEDDED, DIRECTION), examples, *later]
 
 
 def _measured_lines(run: Run) -> list[str]:

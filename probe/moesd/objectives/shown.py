@@ -1,0 +1,175 @@
+"""The objective on what a classifier sees in the images of each expert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from probe.errors import DataError
+from probe.images.intervention import with_states
+from probe.images.models.conditions import Conditions
+from probe.images.models.lookup import image_model
+from probe.moesd.correction import Correction
+from probe.moesd.experts import expert_names
+from probe.text.attributes import AND
+
+N_STEPS = 8
+"""Denoising steps of the images that experts are trained by; our choice."""
+_OF_SUBJECT = 5.0
+"""Weight of the subject's cross-entropy; with 1, experts of cells lose it (docs/attributes.md)."""
+_SMOOTHING = 0.1  # of labels: an image that is sure enough teaches no more
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A classifier whose view of images trains experts; gradients pass through it."""
+
+    classifier: Any
+    """An `AttributeClassifier`."""
+    labels: Sequence[tuple[str, Sequence[str]]]
+    """Of each corrected attribute, in the order of its values: its name and theirs to it."""
+    subject: str
+    """The attribute by which it knows subjects."""
+    guidance_scale: float
+    """Of the images."""
+
+
+class ShownValues:
+    """Bring the images of each expert to show its value, and the subject, to a classifier.
+
+    An expert that goes as far as its word shows what the image model makes of the word, which may
+    be little: tinytown follows "young" in 42 % of images. Each step makes a batch of images from
+    noise, of neutral prompts of training occupations, by experts that take turns. The loss is the
+    cross-entropy of the expert's values (of a cell: of each of its values), and that of the
+    subject, weighted. Images are made in `N_STEPS` steps of a deterministic sampler (DDIM; Euler's
+    of flow matching); the gradient reaches the experts through the prediction at each step, and not
+    through the latents that the step starts from. It trains experts only, of all text encoders.
+
+    Parameters
+    ----------
+    prompts, subjects : sequence of str
+        Neutral prompts of training occupations, and the subject of each. Those whose subject the
+        classifier does not know are left out; a `DataError` if it knows none.
+    batch_size : int
+        Images per step.
+
+    References
+    ----------
+    Shen et al., *Finetuning Text-to-Image Diffusion Models for Fairness*, ICLR 2024 (adjusted
+    direct finetuning: a gradient without the coupling of steps); Song et al., *Denoising
+    Diffusion Implicit Models*, ICLR 2021, equation 12. They fine-tune weights towards a
+    distribution of values; an expert has one value. The combination is ours.
+    """
+
+    name = "shown values"
+    pace = 0.7
+
+    def __init__(
+        self,
+        correction: Correction,
+        prompts: Sequence[str],
+        subjects: Sequence[str],
+        pipeline: Any,
+        teacher: Teacher,
+        *,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        known = teacher.classifier.attributes[teacher.subject]
+        rows = [row for row, subject in enumerate(subjects) if subject in known]
+        if not rows:
+            raise DataError(
+                "the classifier that selects knows none of the training occupations, so it cannot "
+                "teach experts to show them; set shown_images = 0, or train with another classifier"
+            )
+        chosen = [prompts[row] for row in rows]
+        self._correction, self._teacher = correction, teacher
+        self._batch_size = batch_size
+        self._model = image_model(pipeline)
+        for frozen in (self._model.network, pipeline.vae, teacher.classifier.model):
+            frozen.requires_grad_(False)
+        self._plain = self._model.conditions(chosen)
+        self._empty = None
+        if self._model.is_guided(teacher.guidance_scale):
+            self._empty = self._model.blank_conditions()
+        self._subjects = torch.tensor([known.index(subjects[row]) for row in rows])
+        self._values = torch.tensor(_values_of_experts(correction, teacher))
+        self._inputs = []
+        for part in correction.parts:
+            part.token.vector.requires_grad_(False)
+            ids, places = part.token.input_ids(part.encoder, chosen)
+            with torch.no_grad():
+                self._inputs.append((part.token.states(part.encoder, ids, places).float(), ids))
+        self.parameters = [of for part in correction.parts for of in part.experts.parameters()]
+        self.rng = torch.Generator().manual_seed(seed)
+
+    def loss(self) -> torch.Tensor:
+        """Compute the loss of one batch."""
+        rows, experts, noise = self._draw()
+        given = self._plain[rows.tolist()]
+        for part, (states, ids) in zip(self._correction.parts, self._inputs, strict=True):
+            corrected = part.experts(states[rows.to(states.device)], experts.to(states.device))
+            given = with_states(self._model, part, given, corrected, ids[rows])
+        seen = self._teacher.classifier.logits(self._model.pixels(self._denoised(given, noise)))
+        of_subject = seen[self._teacher.subject]
+        subjects = self._subjects[rows].to(of_subject.device)
+        loss = _OF_SUBJECT * functional.cross_entropy(of_subject, subjects)
+        for (name, _), wanted in zip(self._teacher.labels, self._values[experts].T, strict=True):
+            is_asked = (wanted >= 0).to(of_subject.device)
+            logits, wanted = seen[name][is_asked], wanted.to(of_subject.device)[is_asked]
+            each = functional.cross_entropy(
+                logits, wanted, label_smoothing=_SMOOTHING, reduction="sum"
+            )
+            loss = loss + each / len(rows)
+        return loss
+
+    def skip(self) -> None:
+        """Draw a batch that another process computes."""
+        self._draw()
+
+    def _denoised(self, given: Conditions, noise: torch.Tensor) -> torch.Tensor:
+        """Denoise latents of pure noise, and let gradients pass to the conditions."""
+        model, schedule, n = self._model, self._model.schedule, len(noise)
+        latents = noise.to(given.tensors["prompt_embeds"])
+        empty = None if self._empty is None else self._empty.expand(n)
+        points = torch.linspace(schedule.last, schedule.first, N_STEPS + 1).round().long()
+        for time, then in zip(points[:-1].tolist(), [*points[1:-1].tolist(), None], strict=True):
+            times = torch.full((n,), time, device=latents.device)
+            start = latents.detach()
+            predicted = model.predict(start, times, given)
+            if empty is not None:
+                with torch.no_grad():
+                    plain = model.predict(start, times, empty)
+                predicted = plain + self._teacher.guidance_scale * (predicted - plain)
+            latents, left = schedule.parts_of(latents, predicted, times)
+            if then is not None:
+                latents = schedule.add_noise(latents, left, torch.full_like(times, then))
+        return latents
+
+    def _draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Draw prompts and experts, (batch_size,) each, and the images' noise."""
+        n, rng, n_experts = self._batch_size, self.rng, len(self._values)
+        rows = torch.randint(len(self._subjects), (n,), generator=rng)
+        first = torch.randint(n_experts, (), generator=rng)
+        noise = torch.randn(n, *self._model.latent_shape, generator=rng)
+        return rows, (first + torch.arange(n)) % n_experts, noise
+
+
+def _values_of_experts(correction: Correction, teacher: Teacher) -> list[list[int]]:
+    """Place each expert's value of each attribute among those of the classifier; -1 of none."""
+    place_of: list[Mapping[str, int]] = []
+    for attribute, (name, labels) in zip(correction.attributes, teacher.labels, strict=True):
+        known = teacher.classifier.attributes[name]
+        named = zip(expert_names([attribute]), labels, strict=True)
+        place_of.append({expert: known.index(label) for expert, label in named})
+    found = []
+    for name in correction.experts.names:
+        values = name.removeprefix("toward-").split(AND)
+        found.append(
+            [next((of[e] for v in values if (e := f"toward-{v}") in of), -1) for of in place_of]
+        )
+    return found
