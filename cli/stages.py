@@ -39,7 +39,7 @@ from probe.io.distributed import is_first, own_device
 if TYPE_CHECKING:
     from probe.run.experiment import Experiment
 
-_TRAINING = ("attributes", "recipe", "objective", "n_examples")
+_TRAINING = ("attributes", "keep", "recipe", "objective", "n_examples")
 """Settings of the training that `run` has, too."""
 _STAGES = "Training and images"
 _OWN = "Prompts and vectors of your own"
@@ -130,6 +130,7 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
         "What is learnt": (
             *(
                 "attributes",
+                "keep",
                 "cells",
                 "recipe",
                 "objective",
@@ -139,7 +140,7 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
                 "gate_kind",
             ),
         ),
-        "Training images": ("examples", "n_examples", "classifier"),
+        "Training images": ("examples", "n_examples", "classifier", "shown_images"),
         "Memory and time": ("batch_size", "accumulate", "checkpointing", "precision"),
         ADVANCED: ("latent_steps", "diffusion_steps", "learning_rate", "seed"),
     },

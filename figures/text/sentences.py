@@ -58,16 +58,19 @@ def _distance(quality: Quality) -> str:
 
 
 def classifiers(quality: Quality) -> str:
-    """Name the classifier that scored, and the one that selected training images."""
-    names = quality.get("classifiers", {"scores": "", "selects": ""})
+    """Name the classifier that scored, and the one that the training used."""
+    names = quality.get("classifiers", {"scores": ""})
     if not names["scores"]:
         return ""
     scores = f"Images are scored by {names['scores']}"
-    if not names["selects"]:
+    uses = {"selects": "selected training images", "teaches": "taught the experts"}
+    used = {use: names[role] for role, use in uses.items() if names.get(role)}
+    if not used:
         return f"{scores}."
-    if names["selects"] == names["scores"]:
-        return f"{scores}, which also selected training images: its errors may flatter."
-    return f"{scores}; {names['selects']} selected training images."
+    what, by = " and ".join(used), next(iter(used.values()))
+    if by == names["scores"]:
+        return f"{scores}, which also {what}: its errors may flatter."
+    return f"{scores}; {by} {what}."
 
 
 def equivalence(quality: Quality) -> str:

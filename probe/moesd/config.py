@@ -58,6 +58,12 @@ class TrainConfig(Settings):
         "between (docs/attributes.md).",
         is_later=True,
     )
+    keep: str = setting(
+        "",
+        "Other attributes that images should show as those of the base model do, with commas "
+        "between: a classifier teaches the experts to hold them (docs/attributes.md).",
+        is_later=True,
+    )
     cells: bool = setting(
         True,
         "Of several attributes, an expert for each cell, such as dark-skinned women, beside one "
@@ -142,9 +148,9 @@ class TrainConfig(Settings):
         minimum=0,
     )
     shown_images: int = setting(
-        400,
-        "Images of each expert of an attribute of more than two values, or of several attributes, "
-        "by which a classifier teaches it to show its value and the occupation "
+        300,
+        "Images of each expert of an attribute of more than two values, of several attributes, or "
+        "with keep, by which a classifier teaches it to show its value and the occupation "
         "(docs/attributes.md); 0: experts go as far as their words.",
         minimum=0,
         is_later=True,
@@ -211,6 +217,16 @@ class TrainConfig(Settings):
                 f"encoders is 'all', which the objective {name!r} cannot train; set encoders to "
                 "'one', or choose the objective 'counterfactual'"
             )
+
+        if self.keep:
+            kept = {of.name for of in load_attributes(self.keep)}
+            if both := kept & {of.name for of in load_attributes(self.attributes)}:
+                raise OptionError(f"keep and attributes both name {min(both)}; leave it out of one")
+            if name != "counterfactual" or not self.shown_images:
+                raise OptionError(
+                    f"keep is {self.keep!r}, which needs the objective counterfactual and "
+                    "shown_images; set both, or leave keep empty"
+                )
 
         if self.attributes != "gender":
             load_attributes(self.attributes)

@@ -190,25 +190,20 @@ class Correction(EncoderExperts):
         return shares
 
     def variants(self, opens: Sequence[bool]) -> dict[str, Double]:
-        """Name the variants of experts of which each image of a prompt draws one.
+        """Name the experts of which each image of a prompt draws one, with their weights.
 
-        Of a prompt that is open in several attributes these are cells: each has an expert of its
-        own, or else those of its values are added. Each variant has the weights of all experts,
-        (n_experts,). Without measured experts, it is one expert, or one a value of the cell.
+        Of a prompt that is open in several attributes these are those of cells: each has an expert
+        of its own, or else those of its values are added. The weights are of all experts,
+        (n_experts,).
         """
         chosen, names = [*compress(self.attributes, opens)], self.experts.names
         weights = dict(zip(names, np.eye(len(names)), strict=True))
         labels = expert_names([cells_of(chosen)])
         of_values = product(*(expert_names([attribute]) for attribute in chosen))
-        own = np.stack(
-            [
-                weights[label] if label in weights else sum(weights[name] for name in cell)
-                for label, cell in zip(labels, of_values, strict=True)
-            ]
-        )
-        if (found := self._measured(opens)) is None:
-            return dict(zip(labels, own, strict=True))
-        return dict(zip(found.names(chosen), found.weights @ own, strict=True))
+        return {
+            label: weights[label] if label in weights else np.sum([weights[of] for of in cell], 0)
+            for label, cell in zip(labels, of_values, strict=True)
+        }
 
     def all_variants(self) -> dict[str, Double]:
         """Name the `variants` of prompts, in whichever attributes they are open."""

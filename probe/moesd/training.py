@@ -28,7 +28,7 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
-from probe.moesd.objectives.shown import ShownValues, Teacher
+from probe.moesd.objectives.shown import IMAGES_OF_EACH, ShownValues, Teacher
 from probe.moesd.objectives.states import CounterfactualStates, leaves_out_positions
 from probe.moesd.router import SERVED, Router
 from probe.moesd.targets import Target
@@ -204,7 +204,8 @@ def _objectives(
     ]
     if teacher is not None:
         people = table["subject"][is_training].tolist()
+        n_experts = len(moesd.experts.names)
+        batches["batch_size"] = n = min(config.batch_size, IMAGES_OF_EACH * n_experts)
         shown = partial(ShownValues, moesd, neutral, people, pipeline, teacher, **batches)
-        n_images = config.shown_images * len(moesd.experts.names)
-        found.append((shown, math.ceil(n_images / (config.batch_size * config.accumulate))))
+        found.append((shown, math.ceil(config.shown_images * n_experts / (n * config.accumulate))))
     return found

@@ -12,7 +12,7 @@ import pandas as pd
 from probe.images.intervention import Condition
 from probe.images.plan import GenerationPlan, planned_rows
 from probe.io.artifacts import hash_parts
-from probe.moesd.draws import CONTRASTS, MeasuredExperts, variant_weights
+from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
 from probe.run.evaluation import evaluators
@@ -22,7 +22,7 @@ from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import generation_line, make_images, training_lexicon
 from probe.run.routing import attributes_of
-from probe.text.attributes import Attribute, cells_of
+from probe.text.attributes import cells_of
 from probe.text.templates import fill
 
 _FOLDER = f"{MOESD}/measured"
@@ -39,7 +39,7 @@ def measured_from(run: Run) -> str:
     if not is_measured(run):
         return ""
     selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
-    return hash_parts("measured", run.revision, selector, generation_line(run), repr(CONTRASTS))
+    return hash_parts("measured", run.revision, selector, generation_line(run))
 
 
 def measure_experts(run: Run, moesd: MoESD) -> MoESD:
@@ -71,16 +71,13 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     lexicon, n_images = training_lexicon(run), run.config.train.measured_images
     subjects, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
     of = cells_of(moesd.attributes)
-    kind = tuple(len(each.values) for each in moesd.attributes), _contrasts(moesd.attributes)
-    # Shares of 1 until they are known: what is asked of them now are the names of the variants.
-    shape = len(subjects), *variant_weights(*kind).shape
-    moesd = replace(moesd, measured={of.name: MeasuredExperts(*kind, np.ones(shape), n_images)})
+    experts = [*moesd.variants([True] * len(moesd.attributes))]
     seed = f"measured {run.config.train.seed}"
     rows = [
         row
         for subject in subjects
-        for variant in moesd.variants([True] * len(moesd.attributes))
-        for row in planned_rows(variant, subject, [fill(neutral, subject=subject)], n_images, seed)
+        for expert in experts
+        for row in planned_rows(expert, subject, [fill(neutral, subject=subject)], n_images, seed)
     ]
     plan, folder = GenerationPlan(pd.DataFrame(rows)), run.folder / _FOLDER
     method = _GivenRoutes(moesd, plan.table["kind"].tolist())
@@ -97,10 +94,5 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
         shown = (shown[:, :, None] & is_value[:, None, :]).reshape(len(seen), -1)
     if evaluators.SUBJECT in seen:
         shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
-    shares = shown.reshape(*shape[:2], n_images, -1).mean(axis=2)
-    return MeasuredExperts(*kind, shares, n_images)
-
-
-def _contrasts(attributes: Sequence[Attribute]) -> tuple[float, ...]:
-    """Return the contrasts that are measured: none where the cells would have too many variants."""
-    return CONTRASTS if sum(len(of.values) > 2 for of in attributes) == 1 else ()
+    shares = shown.reshape(len(subjects), len(experts), n_images, -1).mean(axis=2)
+    return MeasuredExperts(tuple(len(of.values) for of in moesd.attributes), shares, n_images)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from probe.errors import OptionError
 from probe.io.artifacts import hash_parts
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.images import generation_line
 from probe.run.routing import attributes_of
+from probe.text.concepts import load_attributes
 
 if TYPE_CHECKING:
     from probe.moesd.objectives.shown import Teacher
 
 
 def is_taught(run: Run) -> bool:
-    """Whether a run asks for a teacher: gender alone has none."""
+    """Whether a run asks for a teacher: gender alone has none, unless others are kept."""
     n_values = [len(of.values) for of in attributes_of(run)]
-    return run.config.train.shown_images > 0 and n_values != [2]
+    config = run.config.train
+    return config.shown_images > 0 and (n_values != [2] or config.keep != "")
 
 
 def taught_from(run: Run) -> str:
@@ -31,7 +34,8 @@ def taught_from(run: Run) -> str:
 def teacher_of(run: Run) -> Teacher | None:
     """Open the classifier that selects as a teacher; None if the run asks for none.
 
-    It has to know occupations, or nothing would hold them, and to pass gradients: None otherwise.
+    It has to know occupations, or nothing would hold them, and to pass gradients. If it does not,
+    None is returned, or attributes that are to be kept are refused by an `OptionError`.
     """
     if not is_taught(run):
         return None
@@ -40,11 +44,15 @@ def teacher_of(run: Run) -> Teacher | None:
     from probe.run.evaluation.corrected import corrected_attributes
 
     classifier = evaluators.load_whole_classifier(run, "selector")
-    if evaluators.SUBJECT not in classifier.attributes or not isinstance(
-        classifier, AttributeClassifier
-    ):
+    known, keep = classifier.attributes, run.config.train.keep
+    if not isinstance(classifier, AttributeClassifier) or evaluators.SUBJECT not in known:
+        if keep:
+            raise OptionError(
+                f"keep is {keep!r}, for which the classifier that selects has to know occupations "
+                f"and to pass gradients (it knows {', '.join(known)}): give one that "
+                "`transformers` loads, with --classifier, or leave keep empty"
+            )
         return None
-    seen = corrected_attributes(run, classifier.attributes)
-    labels = [(name, list(of.values())) for name, of in seen]
-    guidance_scale = run.config.generate.guidance_scale
-    return Teacher(classifier, labels, evaluators.SUBJECT, guidance_scale)
+    labels = [(name, list(of.values())) for name, of in corrected_attributes(run, known)]
+    kept = [of.seen_by(known)[0] for of in load_attributes(keep)] if keep else []
+    return Teacher(classifier, labels, evaluators.SUBJECT, run.config.generate.guidance_scale, kept)

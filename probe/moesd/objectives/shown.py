@@ -17,10 +17,13 @@ from probe.moesd.correction import Correction
 from probe.moesd.experts import expert_names
 from probe.text.attributes import AND
 
+IMAGES_OF_EACH = 4
+"""Images of each expert in a step; our choice."""
 N_STEPS = 8
 """Denoising steps of the images that experts are trained by; our choice."""
 _OF_SUBJECT = 5.0
 """Weight of the subject's cross-entropy; with 1, experts of cells lose it (docs/attributes.md)."""
+_OF_KEPT = 1.0
 _SMOOTHING = 0.1  # of labels: an image that is sure enough teaches no more
 
 
@@ -36,6 +39,8 @@ class Teacher:
     """The attribute by which it knows subjects."""
     guidance_scale: float
     """Of the images."""
+    kept: Sequence[str] = ()
+    """Its names of attributes that each image should show as the base model's does."""
 
 
 class ShownValues:
@@ -45,9 +50,12 @@ class ShownValues:
     be little: tinytown follows "young" in 42 % of images. Each step makes a batch of images from
     noise, of neutral prompts of training occupations, by experts that take turns. The loss is the
     cross-entropy of the expert's values (of a cell: of each of its values), and that of the
-    subject, weighted. Images are made in `N_STEPS` steps of a deterministic sampler (DDIM; Euler's
-    of flow matching); the gradient reaches the experts through the prediction at each step, and not
-    through the latents that the step starts from. It trains experts only, of all text encoders.
+    subject, weighted. Attributes that are kept have that with what the base model's image of the
+    same noise shows.
+
+    Images are made in `N_STEPS` steps of a deterministic sampler (DDIM; Euler's of flow matching);
+    the gradient reaches the experts through the prediction at each step, and not through the
+    latents that the step starts from. It trains experts only, of all text encoders.
 
     Parameters
     ----------
@@ -66,7 +74,7 @@ class ShownValues:
     """
 
     name = "shown values"
-    pace = 0.7
+    pace = 1.0
 
     def __init__(
         self,
@@ -114,7 +122,7 @@ class ShownValues:
         for part, (states, ids) in zip(self._correction.parts, self._inputs, strict=True):
             corrected = part.experts(states[rows.to(states.device)], experts.to(states.device))
             given = with_states(self._model, part, given, corrected, ids[rows])
-        seen = self._teacher.classifier.logits(self._model.pixels(self._denoised(given, noise)))
+        seen = self._seen(given, noise)
         of_subject = seen[self._teacher.subject]
         subjects = self._subjects[rows].to(of_subject.device)
         loss = _OF_SUBJECT * functional.cross_entropy(of_subject, subjects)
@@ -125,11 +133,24 @@ class ShownValues:
                 logits, wanted, label_smoothing=_SMOOTHING, reduction="sum"
             )
             loss = loss + each / len(rows)
+        if self._teacher.kept:
+            with torch.no_grad():
+                base = self._seen(self._plain[rows.tolist()], noise)
+            for name in self._teacher.kept:
+                of_base = base[name].softmax(dim=1)
+                loss = loss + _OF_KEPT * functional.cross_entropy(seen[name], of_base)
         return loss
 
     def skip(self) -> None:
         """Draw a batch that another process computes."""
         self._draw()
+
+    def _seen(self, given: Conditions, noise: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the classifier's logits for the images of a batch."""
+        logits: dict[str, torch.Tensor] = self._teacher.classifier.logits(
+            self._model.pixels(self._denoised(given, noise))
+        )
+        return logits
 
     def _denoised(self, given: Conditions, noise: torch.Tensor) -> torch.Tensor:
         """Denoise latents of pure noise, and let gradients pass to the conditions."""

@@ -123,7 +123,13 @@ def load_classifier(run: Run) -> Classifier:
 
 
 def classifier_names(run: Run) -> dict[str, str]:
-    """Name the classifier that scores, and the one that selected training images (empty: none)."""
+    """Name the classifier that scores, that selected training images, and that taught the experts.
+
+    The last two are the same one; empty where it did neither.
+    """
+    from probe.run.measured_experts import is_measured
+    from probe.run.teaching import is_taught
+
     names = {}
     chosen = {"classifier": run.config.evaluate.classifier, "selector": run.config.train.classifier}
     for role, given in chosen.items():
@@ -131,8 +137,12 @@ def classifier_names(run: Run) -> dict[str, str]:
         is_own = folder.is_relative_to(run.model_folder)
         given = given or run.config.evaluate.classifier
         names[role] = folder.name if is_own or Path(given).exists() else given
-    needs = run.config.train.needs_pictures and not run.config.train.examples
-    return {"scores": names["classifier"], "selects": names["selector"] if needs else ""}
+    selects = run.config.train.needs_pictures and not run.config.train.examples
+    return {
+        "scores": names["classifier"],
+        "selects": names["selector"] if selects else "",
+        "teaches": names["selector"] if is_taught(run) or is_measured(run) else "",
+    }
 
 
 def load_whole_classifier(run: Run, role: str = "classifier") -> WholeClassifier:

@@ -129,7 +129,9 @@ class Train(Stage):
         """Hash of the settings and inputs."""
         # What the images were made with is in the hash of the images.
         settings = settings_line(run.config.train, without=("guidance_scale",))
-        of = [hash_file(path) for path in attribute_files(run.config.train.attributes)]
+        config = run.config.train
+        named = filter(None, (config.attributes, config.keep))
+        of = [hash_file(path) for names in named for path in attribute_files(names)]
         if (language := language_of(run.lexicon)) is not None:
             of.append(repr(language))
         return hash_parts("train, with router", settings, *_inputs(run), *_lessons(), *of)

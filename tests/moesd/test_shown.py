@@ -1,0 +1,205 @@
+"""Experts that a classifier teaches by images: the objective, its settings and its teacher."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from probe.errors import DataError, OptionError
+from probe.images.attributes import load_classifier
+from probe.images.pipelines import load_pipeline
+from probe.images.plan import GenerationPlan, planned_rows
+from probe.moesd.config import TrainConfig
+from probe.moesd.objectives.shown import ShownValues, Teacher, _values_of_experts
+from probe.run import Experiment, teaching
+from probe.run.evaluation import evaluators
+from probe.run.folder import Run
+from probe.run.images import make_images
+from probe.run.measured_experts import _GivenRoutes
+from probe.run.stages.train import Train, train_correction
+from probe.text.checkpoints import resolve_model
+from probe.text.concepts import load_attributes
+
+TINYTOWN = resolve_model("tinytown")
+CONFIG = TrainConfig(
+    attributes="gender,skin_tone",
+    latent_steps=2,
+    width=4,
+    gate_reads="bias_score",
+    false_alarm=1.0,
+)
+LABELS = [("gender", ["woman", "man"]), ("skin", ["light", "tan", "brown", "dark"])]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return load_classifier(TINYTOWN / "classifier")
+
+
+@pytest.fixture
+def of_cells(town):
+    return town.train(config=CONFIG, attributes=load_attributes(CONFIG.attributes))
+
+
+def objective(moesd, classifier, pipeline, *, labels=LABELS, subjects=("nurse", "baker"), **more):
+    teacher = Teacher(classifier, labels, "subject", 3.0, **more)
+    prompts = [f"a photo of a {subject}" for subject in subjects]
+    return ShownValues(moesd, prompts, subjects, pipeline, teacher, batch_size=14, seed=0)
+
+
+def test_each_expert_is_asked_for_its_values(of_cells, classifier):
+    found = dict(
+        zip(
+            of_cells.experts.names,
+            _values_of_experts(of_cells, Teacher(classifier, LABELS, "subject", 1.0)),
+            strict=True,
+        )
+    )
+    gender, skin = (classifier.attributes[name].index for name in ("gender", "skin"))
+    assert found["toward-female"] == [gender("woman"), -1]
+    assert found["toward-tan"] == [-1, skin("tan")]
+    assert found["toward-male and dark"] == [gender("man"), skin("dark")]
+
+
+def test_the_gradient_reaches_every_expert_and_nothing_else(of_cells, classifier, pipeline_folder):
+    pipeline = load_pipeline(pipeline_folder)
+    of_cells.experts.requires_grad_(True)  # as before a training has ended
+    of = objective(of_cells, classifier, pipeline)
+    optimizer = torch.optim.SGD(of.parameters, lr=1.0)
+    for _ in range(2):  # the bottlenecks start at zero
+        optimizer.zero_grad()
+        of.loss().backward()
+        optimizer.step()
+    still = [name for name, of in of_cells.experts.named_parameters() if not of.grad.any()]
+    assert not still
+    assert of_cells.token.vector.grad is None
+    frozen = (pipeline.unet, pipeline.vae, pipeline.text_encoder, classifier.model)
+    assert all(weight.grad is None for of in frozen for weight in of.parameters())
+
+
+def test_batches_are_drawn_alike_by_all_processes(of_cells, classifier, pipeline_folder):
+    pipeline = load_pipeline(pipeline_folder)
+    one, other = (objective(of_cells, classifier, pipeline) for _ in range(2))
+    one.loss()
+    other.skip()
+    for a, b in zip(one._draw(), other._draw(), strict=True):
+        assert torch.equal(a, b)
+    _, experts, _ = one._draw()
+    assert sorted(experts.tolist()) == list(range(14))  # each in turn
+
+
+def test_kept_attributes_are_those_of_the_base_models_image(of_cells, classifier, pipeline_folder):
+    pipeline = load_pipeline(pipeline_folder)
+    plain = objective(of_cells, classifier, pipeline).loss()
+    of = objective(of_cells, classifier, pipeline, kept=["age"])
+    rows, _, noise = of._draw()
+    of.rng.manual_seed(0)
+    with torch.no_grad():
+        base = of._seen(of._plain[rows.tolist()], noise)["age"].softmax(dim=1)
+        # Two steps moved the states by little, so that the images show nearly what the base's do.
+        entropy = -(base * base.log()).sum(dim=1).mean()
+    assert (of.loss() - plain).item() == pytest.approx(entropy.item(), abs=0.05)
+
+
+def test_a_classifier_that_knows_no_training_occupation_teaches_nothing(
+    of_cells, classifier, pipeline_folder
+):
+    with pytest.raises(DataError, match="knows none of the training occupations"):
+        objective(of_cells, classifier, load_pipeline(pipeline_folder), subjects=("sailor",))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"keep": "gender"}, "keep and attributes both name gender"),
+        ({"keep": "age", "shown_images": 0}, "needs the objective counterfactual and shown_images"),
+        ({"keep": "age", "objective": "latent"}, "needs the objective counterfactual"),
+        ({"keep": "height"}, "height"),
+    ],
+)
+def test_settings_that_cannot_keep_an_attribute_are_refused(settings, why):
+    with pytest.raises(OptionError, match=why):
+        TrainConfig(**settings)
+
+
+def run_of(folder, **settings):
+    experiment = Experiment.create(folder, model="tinytown")
+    experiment.set("train", **settings)
+    return Run(folder, experiment.config)
+
+
+def test_gender_alone_has_no_teacher_and_others_have_the_classifier_that_selects(tmp_path):
+    assert teaching.teacher_of(run_of(tmp_path / "a")) is None
+    assert teaching.taught_from(run_of(tmp_path / "a")) == ""
+    assert teaching.teacher_of(run_of(tmp_path / "b", attributes="age", shown_images=0)) is None
+    of = run_of(tmp_path / "c", keep="age,skin_tone")
+    teacher = teaching.teacher_of(of)
+    assert teacher.labels == [("gender", ["woman", "man"])]
+    assert teacher.kept == ["age", "skin"]
+    assert teacher.classifier is evaluators.load_whole_classifier(of, "selector")
+    names = evaluators.classifier_names(of)
+    assert names["teaches"] == names["selects"] or not names["selects"]
+    assert names["teaches"]
+    assert evaluators.classifier_names(run_of(tmp_path / "a"))["teaches"] == ""
+
+
+def test_a_classifier_without_occupations_teaches_nothing_and_keeps_nothing(tmp_path, monkeypatch):
+    seen = SimpleNamespace(attributes={"gender": ["man", "woman"], "age": ["young", "old"]})
+    monkeypatch.setattr(evaluators, "load_whole_classifier", lambda *_: seen)
+    assert teaching.teacher_of(run_of(tmp_path / "a", attributes="age")) is None
+    with pytest.raises(OptionError, match="has to know occupations and to pass gradients"):
+        teaching.teacher_of(run_of(tmp_path / "b", keep="age"))
+
+
+@pytest.mark.slow
+def test_taught_experts_show_their_values_to_another_classifier_in_new_occupations(tmp_path):
+    """Of tinytown: the word "young" shows young people in 42 % of images."""
+    settings = {"attributes": "age", "n_occupations": 0, "measured_images": 0}
+    shown = {}
+    for n_images in (0, 200):
+        run = run_of(tmp_path / str(n_images), shown_images=n_images, **settings)
+        experiment = Experiment.open(run.folder)
+        for stage in (experiment.embed, experiment.fit):
+            stage()
+        moesd = train_correction(run)
+        shown[n_images] = shares_of_values(run, moesd)
+    assert shown[200]["young"] > shown[0]["young"] + 0.15
+    assert shown[200]["middle-aged"] > shown[0]["middle-aged"] + 0.1
+    assert shown[200]["old"] > 0.85
+    assert shown[200]["subject"] > 0.97
+
+
+def shares_of_values(run, moesd):
+    """How often images of validation occupations show each expert's value, and the occupation."""
+    rows = [
+        row
+        for subject in run.lexicon.occupations_of("validation")
+        for value in ("young", "middle-aged", "old")
+        for row in planned_rows(
+            f"toward-{value}", subject, [f"a photo of a {subject}"], 8, "test of shown values"
+        )
+    ]
+    plan, folder = GenerationPlan(pd.DataFrame(rows)), run.folder / "shown"
+    method = _GivenRoutes(moesd, plan.table["kind"].tolist())
+    pipeline = run.load_pipeline(encoders=moesd.encoders)
+    images = make_images(run, pipeline, plan, folder, intervention=method, label="images")
+    scorer = evaluators.load_whole_classifier(run, "classifier")
+    seen = scorer.label([folder / file for file in images["file_name"]])
+    value = plan.table["kind"].str.removeprefix("toward-").to_numpy()
+    found = {of: float((seen["age"][value == of] == of).mean()) for of in np.unique(value)}
+    return found | {"subject": float((seen["subject"] == plan.table["subject"]).mean())}
+
+
+def test_what_a_teacher_depends_on_is_in_the_hash_of_the_training(run):
+    def made_from(**settings):
+        config = Run(run, Experiment.open(run).config).config
+        train = replace(config.train, objective="counterfactual", latent_steps=2, **settings)
+        return Train().made_from(
+            Run(run, type(config)(config.model, {**config.tables, "train": train}))
+        )
+
+    variants = [{}, {"keep": "age"}, {"keep": "age,skin_tone"}, {"keep": "age", "shown_images": 9}]
+    assert len({made_from(**settings) for settings in variants}) == 4
