@@ -31,7 +31,8 @@ from probe.text.attributes import Attribute
 from probe.text.concepts import load_attributes
 from probe.text.templates import fill
 
-CORRECTIONS = ("gender,skin_tone", "skin_tone", "age", "gender")
+KEEPING = " keeping "
+CORRECTIONS = ("gender,skin_tone", "skin_tone", "age", "gender", f"gender{KEEPING}age,skin_tone")
 ALL = load_attributes("gender,age,skin_tone")
 ROWS = "rows.jsonl"
 
@@ -81,10 +82,11 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 
 def trained(path: Path, attributes: str, split: int, model: str, lexicon: Path | None) -> Run:
     """Start or resume the run of a split and a correction; the noise is that of all runs."""
-    path = path / attributes.replace(",", "-")
+    path = path / attributes.replace(",", "-").replace(" ", "-")
+    attributes, _, keep = attributes.partition(KEEPING)
     experiment = Experiment.create(path, model=model, seed=0, lexicon=lexicon, split=split)
     experiment.set("generate", seed=0)
-    experiment.set("train", attributes=attributes)
+    experiment.set("train", attributes=attributes, keep=keep)
     for stage in (experiment.embed, experiment.fit, experiment.train):
         stage()
     return Run(path, experiment.config, device="cpu")
@@ -187,8 +189,13 @@ def page(table: pd.DataFrame) -> Iterator[str]:
             for text, name in ratios.items()
             if f"{name}_after" in rows
         }
-        change = rows["recognised_after"] - rows["recognised_before"]
-        for text, values in {**found, "recognised, change": change}.items():
+        changes = {"recognised": "recognised"}
+        for of in ALL:
+            if of.name not in str(corrected).partition(KEEPING)[0]:
+                changes |= {f"share of {value}": f"{of.name}_{value}" for value in of.values}
+        for text, name in changes.items():
+            found[f"{text}, change"] = rows[f"{name}_after"] - rows[f"{name}_before"]
+        for text, values in found.items():
             if (values := values.dropna()).empty:
                 continue
             mean, n = float(values.mean()), len(values)

@@ -148,16 +148,16 @@ class TrainConfig(Settings):
         minimum=0,
     )
     shown_images: int = setting(
-        300,
-        "Images of each expert of an attribute of more than two values, of several attributes, or "
-        "with keep, by which a classifier teaches it to show its value and the occupation "
-        "(docs/attributes.md); 0: experts go as far as their words.",
+        600,
+        "Images of each expert of an attribute of more than two values, or with keep, by which a "
+        "classifier teaches it to show its value and the occupation; of several attributes, an "
+        "equal part of them for each (docs/attributes.md). 0: experts go as far as their words.",
         minimum=0,
         is_later=True,
     )
     measured_images: int = setting(
         6,
-        "Images of each training occupation and variant of the experts, by which the draws of an "
+        "Images of each training occupation and expert, by which the draws of an "
         "attribute of more than two values, or of the cells of several, are set "
         "(docs/attributes.md); 0: its target's shares.",
         minimum=0,

@@ -205,7 +205,8 @@ def _objectives(
     if teacher is not None:
         people = table["subject"][is_training].tolist()
         n_experts = len(moesd.experts.names)
+        n_images = config.shown_images * n_experts / len(moesd.attributes)
         batches["batch_size"] = n = min(config.batch_size, IMAGES_OF_EACH * n_experts)
         shown = partial(ShownValues, moesd, neutral, people, pipeline, teacher, **batches)
-        found.append((shown, math.ceil(config.shown_images * n_experts / (n * config.accumulate))))
+        found.append((shown, math.ceil(n_images / (n * config.accumulate))))
     return found

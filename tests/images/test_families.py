@@ -23,6 +23,7 @@ from torch.profiler import profile
 from probe.baselines import BASELINES
 from probe.baselines.method import Material, Trial
 from probe.errors import ModelError, OptionError
+from probe.images.attributes import load_classifier
 from probe.images.costs import plan_images
 from probe.images.generation import GenerationPlan, generate
 from probe.images.intervention import corrected as apply
@@ -42,6 +43,7 @@ from probe.moesd.experts import Experts
 from probe.moesd.gate import Gate, KindClassifier, count_features
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import NoiseObjective
+from probe.moesd.objectives.shown import ShownValues, Teacher
 from probe.moesd.router import Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
@@ -55,7 +57,7 @@ from probe.run.folder import Run
 from probe.run.images import make_images
 from probe.run.stages.fit import fit_axis, subject_scores
 from probe.run.studies.encoders import Encoders
-from probe.text.checkpoints import text_encoders
+from probe.text.checkpoints import resolve_model, text_encoders
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
@@ -547,6 +549,40 @@ def test_experts_in_the_denoiser_learn_from_images(folder_of, tmp_path, name):
         one, other = model.predict(latents, times, said)
     assert torch.equal(one, plain[0])
     assert not torch.equal(other, plain[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux-dev", "pixart-alpha", "sana"])
+def test_a_classifier_teaches_experts_of_every_text_encoder(folder_of, name):
+    folder, classifier = folder_of(name), load_classifier(resolve_model("tinytown") / "classifier")
+    moesd = untrained(folder, objective="counterfactual", router=Router("bernoulli"))
+    slots = text_encoders(folder)[1:]
+    others = [TextEncoder.load(folder, encoder=slot) for slot in slots]
+    moesd = replace(moesd, others=tuple(map(moesd.start_on, others)))
+    pipeline = load_pipeline(folder, encoders=moesd.encoders)
+    subjects = ["nurse", "baker"]
+    prompts = [f"a photo of a {subject}" for subject in subjects]
+    teacher = Teacher(classifier, [("gender", ["woman", "man"])], "subject", 3.0, kept=["age"])
+    of = ShownValues(moesd, prompts, subjects, pipeline, teacher, batch_size=4, seed=0)
+    optimizer = torch.optim.SGD(of.parameters, lr=1.0)
+    for _ in range(2):  # the bottlenecks start at zero
+        optimizer.zero_grad()
+        loss = of.loss()
+        loss.backward()
+        optimizer.step()
+    assert torch.isfinite(loss)
+    for part in moesd.parts:
+        assert all(weight.grad.any() for weight in part.experts.parameters()), part.encoder.slot
+
+
+@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux-dev", "pixart-alpha", "sana"])
+def test_clean_latents_and_noise_are_found_again_in_a_target(folder_of, name):
+    schedule = image_model(load_pipeline(folder_of(name))).schedule
+    clean, noise = torch.randn(2, 3, 4, 2, 2, dtype=torch.float64)
+    times = torch.tensor([1, schedule.n_times // 2, schedule.last])
+    noised, target = (of(clean, noise, times) for of in (schedule.add_noise, schedule.target))
+    for found, true in zip(schedule.parts_of(noised, target, times), (clean, noise), strict=True):
+        torch.testing.assert_close(found, true, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated")  # by diffusers' own ControlNet

@@ -271,7 +271,9 @@ def test_corrections_of_several_attributes_are_compared_with_what_corrects_any(
     tmp_path, small_lexicon, done
 ):
     experiment = Experiment.create(tmp_path, model="tinytown", lexicon=small_lexicon)
-    experiment.set("train", attributes="gender,skin_tone", latent_steps=2, measured_images=0)
+    experiment.set(
+        "train", attributes="gender,skin_tone", latent_steps=2, shown_images=0, measured_images=0
+    )
     experiment.set("generate", n_images=2, n_steps=2).set("evaluate", n_bootstrap=50)
     for stage in (experiment.embed, experiment.fit, experiment.train):
         stage()
