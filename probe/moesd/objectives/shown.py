@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn import functional
@@ -13,17 +14,20 @@ from probe.errors import DataError
 from probe.images.intervention import with_states
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
-from probe.moesd.correction import Correction
-from probe.moesd.experts import expert_names
+from probe.moesd.correction import Correction, EncoderExperts
+from probe.moesd.experts import Adapter, Experts, expert_names
 from probe.text.attributes import AND
 
 IMAGES_OF_EACH = 4
 """Images of each expert in a step; our choice."""
-N_STEPS = 8
+N_STEPS = 6
 """Denoising steps of the images that experts are trained by; our choice."""
 _OF_SUBJECT = 5.0
 """Weight of the subject's cross-entropy; with 1, experts of cells lose it (docs/attributes.md)."""
 _OF_KEPT = 1.0
+_OF_CHANGE = 0.1
+"""Weight of how far experts go from where they started, in units of their shift there. Without it,
+an expert that shows its value already goes on, and loses subjects that it has not met."""
 _SMOOTHING = 0.1  # of labels: an image that is sure enough teaches no more
 
 
@@ -106,26 +110,25 @@ class ShownValues:
             self._empty = self._model.blank_conditions()
         self._subjects = torch.tensor([known.index(subjects[row]) for row in rows])
         self._values = torch.tensor(_values_of_experts(correction, teacher))
-        self._inputs = []
-        for part in correction.parts:
-            part.token.vector.requires_grad_(False)
-            ids, places = part.token.input_ids(part.encoder, chosen)
-            with torch.no_grad():
-                self._inputs.append((part.token.states(part.encoder, ids, places).float(), ids))
+        self._inputs = [_Inputs.start(part, chosen) for part in correction.parts]
         self.parameters = [of for part in correction.parts for of in part.experts.parameters()]
         self.rng = torch.Generator().manual_seed(seed)
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch."""
         rows, experts, noise = self._draw()
-        given = self._plain[rows.tolist()]
-        for part, (states, ids) in zip(self._correction.parts, self._inputs, strict=True):
-            corrected = part.experts(states[rows.to(states.device)], experts.to(states.device))
-            given = with_states(self._model, part, given, corrected, ids[rows])
+        given, change = self._plain[rows.tolist()], torch.zeros(())
+        for part, inputs in zip(self._correction.parts, self._inputs, strict=True):
+            states, first, scales = inputs.of(rows, experts)
+            corrected = part.experts(states, experts.to(states.device))
+            given = with_states(self._model, part, given, corrected, inputs.ids[rows])
+            moved = (corrected - first).square().mean(dim=(1, 2)) / scales
+            change = change.to(moved) + moved.mean() / len(self._inputs)
         seen = self._seen(given, noise)
         of_subject = seen[self._teacher.subject]
         subjects = self._subjects[rows].to(of_subject.device)
         loss = _OF_SUBJECT * functional.cross_entropy(of_subject, subjects)
+        loss = loss + _OF_CHANGE * change.to(loss)
         for (name, _), wanted in zip(self._teacher.labels, self._values[experts].T, strict=True):
             is_asked = (wanted >= 0).to(of_subject.device)
             logits, wanted = seen[name][is_asked], wanted.to(of_subject.device)[is_asked]
@@ -178,6 +181,40 @@ class ShownValues:
         first = torch.randint(n_experts, (), generator=rng)
         noise = torch.randn(n, *self._model.latent_shape, generator=rng)
         return rows, (first + torch.arange(n)) % n_experts, noise
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """What the experts of a text encoder are given, and what they make of it at the start."""
+
+    ids: torch.Tensor
+    states: torch.Tensor
+    """Shape (n_prompts, n_tokens, n_features), with the special token."""
+    first: Experts
+    scales: torch.Tensor
+    """Shape (n_experts,): mean square of each expert's shift at the start."""
+
+    @classmethod
+    @torch.no_grad()
+    def start(cls, part: EncoderExperts, prompts: Sequence[str]) -> _Inputs:
+        """Encode prompts, and copy the experts as they are."""
+        part.token.vector.requires_grad_(False)
+        ids, places = part.token.input_ids(part.encoder, prompts)
+        states = part.token.states(part.encoder, ids, places).float()
+        first = deepcopy(part.experts).requires_grad_(False)
+        shifts = (cast(Adapter, of).shift(states) for of in first.adapters.values())
+        scales = torch.stack([shift.square().mean() for shift in shifts])
+        least = 1e-3 * states.square().mean()  # of experts that move nothing yet
+        return cls(ids, states, first, torch.maximum(scales, least))
+
+    @torch.no_grad()
+    def of(
+        self, rows: torch.Tensor, experts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return a batch's states, what its experts made of them at the start, and their scales."""
+        where = self.states.device
+        states, experts = self.states[rows.to(where)], experts.to(where)
+        return states, self.first(states, experts), self.scales[experts]
 
 
 def _values_of_experts(correction: Correction, teacher: Teacher) -> list[list[int]]:
