@@ -24,15 +24,16 @@ class Trial:
     """Figures of new images of some subjects under one intervention."""
 
     subjects: tuple[str, ...]
-    share_female: Double
-    """Share of each subject's images with the female value, shape (n_subjects,)."""
+    shares: Double
+    """Share of each subject's images with each value, or cell of several attributes, in their
+    order: (n_subjects, n_values)."""
     recognised: float
     """Share of all images whose subject is recognised."""
 
     @property
     def mad(self) -> float:
-        """Mean absolute deviation of the shares from 1/2; 0 is fair."""
-        return float(np.abs(self.share_female - 0.5).mean())
+        """Mean absolute deviation of the shares from equal ones; 0 is fair."""
+        return float(np.abs(self.shares - 1 / self.shares.shape[1]).mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class Material:
     """Prompts for training, of occupations and of objects."""
     examples: Callable[[], tuple[Iterable[Float32], Sequence[str]]]
     """Return at most 1,500 images in batches, (n, 3, height, width) from -1 to 1, balanced by
-    gender within each training occupation, and the neutral prompt of each."""
+    value, or cell, within each training occupation, and the neutral prompt of each."""
     try_out: Callable[[Intervention, Sequence[str]], Trial]
     """Generate images of the neutral prompts of some occupations, from noise of its own. Test
     occupations are refused."""

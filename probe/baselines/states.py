@@ -25,7 +25,7 @@ Edit = Callable[[Float32], npt.NDArray[Any]]
 """Rows of shape (n, n_features) -> edited rows of the same shape."""
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
-"""Tried on validation occupations; 1 is the mean difference of a woman's and a man's prompt."""
+"""Tried on validation occupations; 1 is the mean difference of prompts of a value and of others."""
 
 
 class EditedStates(Intervention):
@@ -56,21 +56,27 @@ class RandomValue(Intervention):
 
 
 class Steering(RandomValue):
-    """Add or subtract a multiple of a direction at every position after the first.
+    """Add a multiple of the drawn value's direction at every position after the first.
 
-    ``direction``, (n_features,), points from male to female; ``strength`` is in its lengths.
+    ``directions``, (n_values, n_features), point from the mean of the other values to each;
+    ``strength`` is in their lengths.
     """
 
     name = "steering"
 
-    def __init__(self, direction: torch.Tensor, *, strength: float) -> None:
-        self._direction, self._strength = direction, strength
+    def __init__(
+        self, directions: torch.Tensor, *, strength: float, values: tuple[str, ...] = SIDES
+    ) -> None:
+        self._directions, self._strength, self.values = directions, strength, values
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
-        """Shift the states of each condition to its side."""
-        signs = torch.tensor([1.0 if of.route == SIDES[0] else -1.0 for of in conditions])
-        shift = self._strength * signs[:, None, None].to(states) * self._direction.to(states)
-        return torch.cat([states[:, :1], states[:, 1:] + shift], dim=1)
+        """Shift the states of each condition with a value towards it."""
+        moved = states.clone()
+        for row, condition in enumerate(conditions):
+            if condition.route:
+                direction = self._directions[self.values.index(condition.route)]
+                moved[row, 1:] += self._strength * direction.to(states)
+        return moved
 
 
 class FairPCA:
@@ -179,24 +185,31 @@ def edited(states: torch.Tensor, edit: Edit, *, first: int = 1) -> torch.Tensor:
     return torch.cat([states[:, :first], changed.to(states).reshape(tail.shape)], dim=1)
 
 
-def explicit_states(material: Material) -> tuple[Float32, Double]:
-    """Return the token states of explicit prompts of training occupations, and their groups.
+def explicit_prompts(material: Material) -> tuple[list[str], Double]:
+    """Return the explicit prompts of training occupations, and the group of each.
 
-    A group is the number of a value, or of a cell of several attributes; of gender, 1 is male. The
-    states have the shape (n_prompts * (n_tokens - 1), n_features): every one after the first,
-    padding included, since it conditions the image model too. All groups have equally many.
+    A group is the number of a value, or of a cell of several attributes; of gender, 1 is male. All
+    have equally many prompts.
     """
     of = cells_of(material.attributes)
     if of.name == GENDER.name:
         rows = np.concatenate(pairs := material.prompts.pairs())
         prompts = [material.prompts.prompts[row] for row in rows]
-        groups = np.repeat([1.0, 0.0], len(pairs[0]))
-    else:
-        lexicon = material.lexicon
-        jobs, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
-        said = [f"{word} {job}" for word, job in product(of.words, jobs)]
-        prompts = [fill(neutral, subject=subject) for subject in said]
-        groups = np.repeat(np.arange(len(of.words), dtype=float), len(jobs))
+        return prompts, np.repeat([1.0, 0.0], len(pairs[0]))
+    lexicon = material.lexicon
+    jobs, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
+    said = [f"{word} {job}" for word, job in product(of.words, jobs)]
+    groups = np.repeat(np.arange(len(of.words), dtype=float), len(jobs))
+    return [fill(neutral, subject=subject) for subject in said], groups
+
+
+def explicit_states(material: Material) -> tuple[Float32, Double]:
+    """Return the token states of `explicit_prompts`, and their groups.
+
+    The states have the shape (n_prompts * (n_tokens - 1), n_features): every one after the first,
+    padding included, since it conditions the image model too.
+    """
+    prompts, groups = explicit_prompts(material)
     states = material.encoder.states(prompts)[:, 1:].cpu().numpy()
     return states.reshape(-1, states.shape[-1]), np.repeat(groups, states.shape[1])
 
@@ -236,7 +249,7 @@ def debias_vl(material: Material) -> Method:
 
 @BASELINES.register("steering")
 def steering(material: Material) -> Method:
-    """Use the mean difference of pairs, at the fairest strength that keeps the subject.
+    """Use mean differences of explicit prompts, at the fairest strength that keeps the subject.
 
     Of `STRENGTHS`, the fairest on new images of validation occupations among those that recognise
     at most one percentage point fewer subjects than the weakest.
@@ -246,9 +259,12 @@ def steering(material: Material) -> Method:
     added, the value being drawn with equal probability. There it is learned in the denoiser's
     bottleneck; the mean difference of the prompt's states is our choice.
     """
-    directions = [_mean_difference(of) for of in material.on_each_encoder]
+    directions = [_mean_differences(of) for of in material.on_each_encoder]
+    values = tuple(cells_of(material.attributes).values)
     methods = {
-        strength: on_each(material, [Steering(of, strength=strength) for of in directions])
+        strength: on_each(
+            material, [Steering(of, strength=strength, values=values) for of in directions]
+        )
         for strength in STRENGTHS
     }
     trials = {
@@ -261,19 +277,22 @@ def steering(material: Material) -> Method:
     return Method(
         methods[best],
         words="training",
-        n_trainable=sum(of.numel() for of in directions),
+        n_trainable=sum(of[1:].numel() for of in directions),  # their sum is 0
         chosen={"strength": best},
     )
 
 
-def _mean_difference(material: Material) -> torch.Tensor:
-    """Mean pooled state of the female prompts minus that of the male ones, (n_features,)."""
-    means = []
-    for rows in reversed(material.prompts.pairs()):  # female, male
-        prompts = [material.prompts.prompts[row] for row in rows]
-        states, ids = material.encoder.states(prompts), material.encoder.tokenize(prompts)
-        means.append(material.encoder.pool(states, ids).mean(dim=0))
-    return means[0] - means[1]
+def _mean_differences(material: Material) -> torch.Tensor:
+    """Mean pooled state of each value's prompts minus that of others, (n_values, n_features)."""
+    prompts, groups = explicit_prompts(material)
+    states, ids = material.encoder.states(prompts), material.encoder.tokenize(prompts)
+    pooled = material.encoder.pool(states, ids)
+    means = torch.stack(
+        [pooled[torch.from_numpy(groups == group)].mean(dim=0) for group in np.unique(groups)]
+    )
+    n = len(means)
+    others = (means.sum(dim=0) - means) / (n - 1)
+    return means - others if n > 2 else torch.stack([means[0] - means[1], means[1] - means[0]])
 
 
 steering_lookup = BASELINES.add("steering-lookup", behind_lookup(steering))

@@ -14,14 +14,16 @@ from probe.images.denoising import encode_images
 from probe.images.intervention import Condition, Intervention
 from probe.images.models.lookup import image_model
 from probe.io.artifacts import hash_parts
+from probe.text.attributes import GENDER, cells_of
 from probe.text.templates import fill
 
 N_ROUNDS = 8
 """Maximum number of edits, each tried on new images; up to 20 in the published code."""
 STEP = 0.2
 """Change of a concept's weights for a share that is off by 1; 0.1 in the published code."""
-CLOSE_ENOUGH = 0.1
-"""A concept whose share is within this distance of 1/2 is not edited."""
+CLOSE_ENOUGH = 0.2
+"""A value whose share of a concept is within this part of an equal one, 0.4 to 0.6 of two, is not
+edited."""
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
 """Layers of every attention block that are adapted, as in diffusers' training script."""
 _NAME = "default"
@@ -84,10 +86,11 @@ def edit_projection(
 
 @BASELINES.register("uce")
 def uce(material: Material) -> Method:
-    """Shift the values of each training occupation towards the gender its images lack.
+    """Shift the values of each training occupation towards what its images lack.
 
     The value of an occupation's state c becomes ``W c + sum_k w_k |W c| u_k``, u_k being the unit
-    value of the same prompt with gender k stated. The weights w_k start at 0; each round adds
+    value of the same prompt with gender k stated, or with the value or cell k of other attributes.
+    The weights w_k start at 0; each round adds
     `STEP` times the missing share (and subtracts half of `STEP` for a gender that is too frequent),
     until every training occupation is balanced. The round that is fairest on the validation
     occupations is kept.
@@ -98,17 +101,15 @@ def uce(material: Material) -> Method:
     """
     table, lexicon = material.prompts.table, material.lexicon
     subjects = list(dict.fromkeys(table.loc[table["group"] == "neutral", "subject"]))
-    adjectives = lexicon.adjectives[0]
+    of, adjectives = cells_of(material.attributes), lexicon.adjectives[0]
+    words = (adjectives.female, adjectives.male) if of.name == GENDER.name else of.words
 
     def states(names: Sequence[str]) -> torch.Tensor:
         prompts = [fill(lexicon.templates["train"].neutral[0], subject=name) for name in names]
         return material.encoder.states(prompts).to(material.pipeline.unet.device)
 
     concepts = states(subjects)
-    stated = [
-        states([f"{word} {name}" for name in subjects])
-        for word in (adjectives.female, adjectives.male)
-    ]
+    stated = [states([f"{word} {name}" for name in subjects]) for word in words]
     people = [word for pair in lexicon.pairs for word in (pair.female, pair.male)]
     kept = states([*people, *lexicon.objects["train"]]).flatten(0, 1)
     projections = {
@@ -116,7 +117,7 @@ def uce(material: Material) -> Method:
         for name, parameter in material.pipeline.unet.named_parameters()
         if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))
     }
-    weights = torch.zeros(len(subjects), 2)
+    weights = torch.zeros(len(subjects), len(words))
     rounds: list[tuple[float, EditedWeights]] = []
     for _ in range(N_ROUNDS + 1):  # the first is the base model
         method = EditedWeights(
@@ -155,7 +156,7 @@ def lora(
 
     Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022; the recipe of
     diffusers' ``train_text_to_image_lora.py`` (rank 4, all attention layers, AdamW), on images that
-    are balanced by gender and have neutral prompts. Shen et al., *Finetuning Text-to-Image
+    are balanced by value and have neutral prompts. Shen et al., *Finetuning Text-to-Image
     Diffusion Models for Fairness*, ICLR 2024, use such a LoRA as a baseline. Steps and batch size
     are the defaults of the diffusion objective; the learning rate is our choice.
     """
@@ -204,8 +205,8 @@ def lora(
 def _values(
     weight: torch.Tensor,
     concepts: torch.Tensor,  # (n_concepts, n_tokens, n_features)
-    stated: Sequence[torch.Tensor],  # female, male
-    weights: torch.Tensor,  # (n_concepts, 2)
+    stated: Sequence[torch.Tensor],  # of each value
+    weights: torch.Tensor,  # (n_concepts, n_values)
 ) -> torch.Tensor:
     original = concepts @ weight.T  # (n_concepts, n_tokens, n_out)
     length = original.flatten(1).norm(dim=1)[:, None, None]
@@ -218,11 +219,12 @@ def _values(
 
 
 def _step(trial: Trial, subjects: Sequence[str]) -> torch.Tensor:
-    """Change of each concept's weights, shape (n_concepts, 2)."""
-    share = dict(zip(trial.subjects, trial.share_female, strict=True))
-    lacking = np.array([[0.5 - share[name], share[name] - 0.5] for name in subjects])
+    """Change of each concept's weights, shape (n_concepts, n_values)."""
+    shares = dict(zip(trial.subjects, trial.shares, strict=True))
+    equal = 1 / trial.shares.shape[1]
+    lacking = equal - np.array([shares[name] for name in subjects])
     step = np.where(lacking > 0, STEP * lacking, -STEP / 2)
-    step[np.abs(lacking[:, 0]) <= CLOSE_ENOUGH] = 0.0
+    step[np.abs(lacking) <= CLOSE_ENOUGH * equal + 1e-12] = 0.0
     return torch.from_numpy(step).float()
 
 

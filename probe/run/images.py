@@ -15,16 +15,20 @@ import pandas as pd
 
 from probe.errors import DataError
 from probe.images.intervention import Intervention
-from probe.images.plan import METADATA, GenerationPlan, write_metadata
+from probe.images.plan import METADATA, GenerationPlan, planned_rows, write_metadata
 from probe.io.artifacts import atomic, hash_file, hash_parts, read_json, write_json
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.corrected import cells_shown, corrected_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.files import SIDES
 from probe.run.folder import Run, stale_files
+from probe.run.routing import attributes_of
 from probe.run.routing import intervention as chosen_intervention
+from probe.text.attributes import GENDER, cells_of
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
+from probe.text.templates import fill
 
 if TYPE_CHECKING:
     from probe.images.models.conditions import Conditions
@@ -120,6 +124,7 @@ def examples_made_from(run: Run) -> str:
         f"n={config.train.n_examples} seed={config.train.seed}",
         generation_line(run),
         f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
+        *([] if config.train.attributes == GENDER.name else [config.train.attributes]),
     )
 
 
@@ -129,7 +134,8 @@ def make_examples(run: Run, pipeline: Any) -> Path:
     Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a
     carpenter") for every training occupation. An image is kept if the selector sees
     the gender and, where it knows subjects, the occupation that were asked for; then as many women
-    as men of each occupation. The user's images are returned as they are.
+    as men of each occupation. If a run corrects other attributes, these are prompts and images of
+    their values or cells. The user's images are returned as they are.
     """
     if given := run.config.train.examples:
         return run.path(given)
@@ -140,11 +146,12 @@ def make_examples(run: Run, pipeline: Any) -> Path:
     (run.folder / _MARK).unlink(missing_ok=True)
     lexicon, seed = training_lexicon(run), run.config.train.seed
     n_occupations = len(lexicon.occupations_of("train"))
-    n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
+    n_cells = len(cells_of(attributes_of(run)).values)
+    n_wanted = max(1, run.config.train.n_examples // (n_cells * max(1, n_occupations)))
     candidates = make_images(
         run,
         pipeline,
-        GenerationPlan.examples(lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=seed),
+        _example_plan(run, lexicon, n_images=round(_SPARE * n_wanted + 0.5)),
         run.folder / _CANDIDATES,
         config=_generation(run),
         reuse=folder if (folder / METADATA).exists() else None,
@@ -153,7 +160,7 @@ def make_examples(run: Run, pipeline: Any) -> Path:
     kept = _balanced(_as_asked(run, candidates), n_wanted)
     if kept.empty:
         raise DataError(
-            f"of {len(candidates)} training images none shows each gender in an occupation as "
+            f"of {len(candidates)} training images none shows each value in an occupation as "
             "its prompt asks; use the objective latent, which needs no images, or another model"
         )
     shutil.rmtree(folder, ignore_errors=True)
@@ -235,16 +242,38 @@ def _generation(run: Run) -> Any:
     return replace(run.config.generate, guidance_scale=guidance)
 
 
+def _example_plan(run: Run, lexicon: Lexicon, *, n_images: int) -> GenerationPlan:
+    """Plan images that state each gender, or each value or cell of other attributes."""
+    seed, of = run.config.train.seed, cells_of(attributes_of(run))
+    if of.name == GENDER.name:
+        return GenerationPlan.examples(lexicon, n_images=n_images, seed=seed)
+    neutral = lexicon.templates["train"].neutral
+    rows = [
+        row
+        for job in lexicon.occupations_of("train")
+        for value, word in zip(of.values, of.words, strict=True)
+        for row in planned_rows(
+            value,
+            job,
+            [fill(template, subject=f"{word} {job}") for template in neutral],
+            n_images,
+            f"examples of {seed}",
+        )
+    ]
+    return GenerationPlan(pd.DataFrame(rows))
+
+
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
-    config = run.config.evaluate
-    here = partial(
-        evaluators.load_whole_classifier(run, "selector").label,
-        progress=run.progress_on("looking at training images"),
-    )
+    classifier = evaluators.load_whole_classifier(run, "selector")
+    attributes = corrected_attributes(run, classifier.attributes)
+    here = partial(classifier.label, progress=run.progress_on("looking at training images"))
     files = [run.folder / _CANDIDATES / name for name in candidates["file_name"]]
     labels = pd.concat(look_with(run, "selector", files, here), ignore_index=True)
-    asked = candidates["kind"].map({"female": config.female, "male": config.male})
-    is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()
+    asked, values = candidates["kind"], np.array([*cells_of(attributes_of(run)).values])
+    is_asked = asked.to_numpy()[:, None] == values
+    is_kept = (cells_shown(labels, attributes) & is_asked).any(axis=1)
+    if len(attributes) == 1:  # named as the classifier does
+        asked = asked.map(attributes[0].labels)
     if evaluators.SUBJECT in labels:
         is_kept &= labels[evaluators.SUBJECT].to_numpy() == candidates["subject"].to_numpy()
     return candidates.assign(value=asked)[is_kept]

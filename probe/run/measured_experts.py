@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from probe.images.intervention import Condition
@@ -16,7 +15,7 @@ from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import corrected_attributes
+from probe.run.evaluation.corrected import cells_shown, corrected_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.files import MOESD
 from probe.run.folder import Run
@@ -88,10 +87,7 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     attributes = corrected_attributes(run, classifier.attributes)
     files = [folder / file for file in images["file_name"]]
     seen = pd.concat(look_with(run, "selector", files, classifier.label), ignore_index=True)
-    shown = np.ones((len(seen), 1), dtype=bool)
-    for name, labels in attributes:
-        is_value = seen[[name]].to_numpy() == np.array([*labels.values()])
-        shown = (shown[:, :, None] & is_value[:, None, :]).reshape(len(seen), -1)
+    shown = cells_shown(seen, attributes)
     if evaluators.SUBJECT in seen:
         shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
     shares = shown.reshape(len(subjects), len(experts), n_images, -1).mean(axis=2)

@@ -28,7 +28,7 @@ def material(pipeline_folder: Path, lexicon: Lexicon) -> Material:
     pixels = rng.uniform(-1, 1, (4 * len(seen), 3, 16, 16)).astype(np.float32)
 
     def try_out(intervention: Intervention, subjects: Sequence[str]) -> Trial:
-        return Trial(tuple(subjects), np.full(len(subjects), 0.5), 1.0)
+        return Trial(tuple(subjects), np.full((len(subjects), 2), 0.5), 1.0)
 
     return Material(
         encoder=TextEncoder.load(pipeline_folder),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from probe.baselines import fair_diffusion
 from probe.baselines.fair_diffusion import FairDiffusion, Guidance
 from probe.baselines.method import Trial
-from probe.baselines.weights import EditedWeights, edit_projection, lora, uce
+from probe.baselines.weights import STEP, EditedWeights, _step, edit_projection, lora, uce
 from probe.baselines.words import Lookup
 from probe.images.intervention import Condition, Intervention
 from probe.text.concepts import load_attributes
@@ -174,10 +174,36 @@ def test_the_round_that_is_fairest_on_validation_subjects_is_kept(material):
 
     def try_out(intervention, subjects):
         drawn = next(others if subjects == material.validation else shares)
-        return Trial(tuple(subjects), np.full(len(subjects), drawn), 1.0)
+        return Trial(tuple(subjects), np.tile([drawn, 1 - drawn], (len(subjects), 1)), 1.0)
 
     tried = type(material)(**{**vars(material), "try_out": try_out})
     assert uce(tried).chosen == {"n_rounds": 2}
+
+
+def test_the_weights_of_each_cell_that_a_concept_lacks_grow(material):
+    """Of gender and age, half of the images show young women: the least cells grow most."""
+    shares = np.array([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1]])
+    step = _step(Trial(("nurse",), shares, 1.0), ["nurse"])
+    assert step[0, 0] == pytest.approx(-STEP / 2)
+    np.testing.assert_allclose(step[0, 1:], STEP * (1 / 6 - 0.1), rtol=1e-5)
+    even = np.full((1, 6), 1 / 6)
+    assert not _step(Trial(("nurse",), even, 1.0), ["nurse"]).any()
+
+
+def test_concepts_are_edited_towards_cells(material):
+    attributes = load_attributes("gender,age")
+    trials = []
+
+    def try_out(intervention, subjects):
+        trials.append(intervention)
+        drawn = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1] if len(trials) < 3 else [1 / 6] * 6
+        return Trial(tuple(subjects), np.tile(drawn, (len(subjects), 1)), 1.0)
+
+    changes = {"try_out": try_out, "attributes": attributes}
+    method = uce(type(material)(**{**vars(material), **changes}))
+    assert method.chosen == {"n_rounds": 1}
+    signatures = {of.signature(Condition("any")) for of in trials}
+    assert len(signatures) == 2
 
 
 # Other weights

@@ -14,6 +14,7 @@ from probe.baselines.states import (
     FairImagen,
     FairPCA,
     Steering,
+    _mean_differences,
     debias_vl,
     explicit_states,
     fair_pca,
@@ -24,6 +25,7 @@ from probe.baselines.states import (
 )
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition
+from probe.text.attributes import cells_of
 from probe.text.concepts import load_attributes
 
 NEUTRAL, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
@@ -163,9 +165,23 @@ def test_steering_moves_every_state_by_the_strength_along_the_direction():
     direction = torch.tensor([0.0, 2.0, 0.0])
     states = torch.zeros(2, 4, 3)
     sides = [Condition("any", "female"), Condition("any", "male")]
-    moved = Steering(direction, strength=1.5).correct(sides, states)
+    moved = Steering(torch.stack([direction, -direction]), strength=1.5).correct(sides, states)
     assert torch.equal(moved[0, 1:], torch.tensor([0.0, 3.0, 0.0]).expand(3, 3))
     assert torch.equal(moved[1], -moved[0])
+
+
+def test_steering_points_to_each_cell_from_the_mean_of_the_others(material):
+    attributes = load_attributes("gender,skin_tone")
+    given = replace(material, attributes=attributes)
+    directions = _mean_differences(given)
+    assert directions.shape == (8, 32)
+    torch.testing.assert_close(directions.sum(dim=0), torch.zeros(32), atol=1e-5, rtol=0)
+    method = steering(given).intervention
+    routes = {of.route for of in method.conditions(["a nurse"] * 200, range(200))}
+    assert routes == set(cells_of(attributes).values)
+    states = torch.zeros(1, 2, 32)
+    [moved] = method.correct([Condition("any", "female and tan")], states)
+    assert torch.nn.functional.cosine_similarity(moved[1], directions[1], dim=0) > 0.999
 
 
 def test_steering_is_as_strong_as_validation_subjects_bear(material):
@@ -175,7 +191,8 @@ def test_steering_is_as_strong_as_validation_subjects_bear(material):
     def try_out(intervention, subjects):
         assert subjects == material.validation
         row = next(seen)
-        return Trial(("nurse",), np.array([0.1 * row]), 1.0 if row < 3 else 0.9)
+        shares = np.array([[0.1 * row, 1 - 0.1 * row]])
+        return Trial(("nurse",), shares, 1.0 if row < 3 else 0.9)
 
     tried = type(material)(**{**vars(material), "try_out": try_out})
     assert steering(tried).chosen == {"strength": STRENGTHS[2]}

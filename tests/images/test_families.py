@@ -981,7 +981,9 @@ def test_methods_on_states_edit_what_every_text_encoder_gives(folder_of, small_l
         lexicon=lexicon,
         prompts=prompts.take(prompts.is_training),
         examples=list,
-        try_out=lambda method, subjects: Trial(tuple(subjects), np.full(len(subjects), 0.5), 1.0),
+        try_out=lambda method, subjects: Trial(
+            tuple(subjects), np.full((len(subjects), 2), 0.5), 1.0
+        ),
         validation=("cook",),
     )
     model, prompt = image_model(pipeline), "a photo of a nurse"

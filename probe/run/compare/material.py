@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from probe.arrays import Float32
-from probe.audit.measures import count_labels
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.corrected import cells_shown, corrected_attributes
 from probe.run.folder import Run
 from probe.run.images import make_examples, make_images, training_prompts
 from probe.run.routing import attributes_of
@@ -150,7 +150,6 @@ class Bench:
     def _try_out(self, folder: Path, intervention: Intervention, subjects: Sequence[str]) -> Trial:
         from probe.baselines.method import Trial
 
-        config = self.run.config.evaluate
         table = make_images(
             self.run,
             self.pipeline,
@@ -162,20 +161,17 @@ class Bench:
         )
         files = [folder / name for name in table["file_name"]]
         seen = self.selector.label(files)
-        values = self.selector.attributes[config.attribute]
-        names, counts = count_labels(
-            table["subject"].tolist(), seen[config.attribute].tolist(), values=values
-        )
-        n_seen = counts.sum(axis=1)
-        known = np.flatnonzero(n_seen)
-        shares = counts[known, values.index(config.female)] / n_seen[known]
+        attributes = corrected_attributes(self.run, self.selector.attributes)
+        shown = pd.DataFrame(cells_shown(seen, attributes)).astype(float)
+        is_shown = shown.any(axis=1).to_numpy()
+        shares = shown[is_shown].groupby(table.loc[is_shown, "subject"].to_numpy()).mean()
         of_images = (
             seen[evaluators.SUBJECT].tolist()
             if evaluators.SUBJECT in seen
             else evaluators.subjects_by_clip(self.run.lexicon, files, self.clip)
         )
         recognised = float(np.mean(np.array(of_images) == table["subject"].to_numpy()))
-        return Trial(tuple(names[row] for row in known), shares, recognised)
+        return Trial(tuple(shares.index), shares.to_numpy(), recognised)
 
     @cached_property
     def _validation(self) -> tuple[str, ...]:

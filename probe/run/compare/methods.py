@@ -31,7 +31,7 @@ _ON_UNET = ("uce", "lora", "fair-diffusion", "reweighting")
 """Methods that change a U-Net which the states of one text encoder condition."""
 _OF_ANY_ATTRIBUTE = (
     *(BASE, "moesd", ORACLE, "prompt-intervention", "fair-diffusion"),
-    *("leace", "leace-lookup", "fair-pca"),
+    *("leace", "leace-lookup", "fair-pca", "steering", "steering-lookup", "uce", "lora"),
 )
 """Methods that correct any attribute, of any number of values, and several at once."""
 

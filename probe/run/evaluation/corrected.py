@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from probe.arrays import Mask
 from probe.errors import DataError
 from probe.run.folder import Run
 from probe.run.routing import attributes_of
 from probe.text.attributes import GENDER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Seen(NamedTuple):
@@ -45,3 +51,15 @@ def corrected_attributes(run: Run, known: Mapping[str, Sequence[str]]) -> list[S
             )
         found.append(Seen(config.attribute, labels))
     return found
+
+
+def cells_shown(seen: pd.DataFrame, attributes: Sequence[Seen]) -> Mask:
+    """Say which cell of attributes each image shows to a classifier: (n_images, n_cells).
+
+    ``seen`` has the classifier's label of each attribute. An image with another label shows none.
+    """
+    shown = np.ones((len(seen), 1), dtype=bool)
+    for name, labels in attributes:
+        is_value = seen[[name]].to_numpy() == np.array([*labels.values()])
+        shown = (shown[:, :, None] & is_value[:, None, :]).reshape(len(seen), -1)
+    return shown
