@@ -61,7 +61,8 @@ class TrainConfig(Settings):
     keep: str = setting(
         "",
         "Other attributes that images should show as those of the base model do, with commas "
-        "between: a classifier teaches the experts to hold them (docs/attributes.md).",
+        "between: a classifier teaches the experts to hold them. If none is named, it holds all "
+        "that it knows where it teaches anyway: not those of gender (docs/attributes.md).",
         is_later=True,
     )
     cells: bool = setting(

@@ -34,6 +34,7 @@ def taught_from(run: Run) -> str:
 def teacher_of(run: Run) -> Teacher | None:
     """Open the classifier that selects as a teacher; None if the run asks for none.
 
+    It holds the attributes that are to be kept; if none is named, all others that it knows.
     It has to know occupations, or nothing would hold them, and to pass gradients. If it does not,
     None is returned, or attributes that are to be kept are refused by an `OptionError`.
     """
@@ -54,5 +55,8 @@ def teacher_of(run: Run) -> Teacher | None:
             )
         return None
     labels = [(name, list(of.values())) for name, of in corrected_attributes(run, known)]
-    kept = [of.seen_by(known)[0] for of in load_attributes(keep)] if keep else []
+    corrected = {evaluators.SUBJECT, *(name for name, _ in labels)}
+    kept = [name for name in known if name not in corrected]
+    if keep:
+        kept = [of.seen_by(known)[0] for of in load_attributes(keep)]
     return Teacher(classifier, labels, evaluators.SUBJECT, run.config.generate.guidance_scale, kept)

@@ -136,6 +136,7 @@ def test_gender_alone_has_no_teacher_and_others_have_the_classifier_that_selects
     assert teaching.teacher_of(run_of(tmp_path / "a")) is None
     assert teaching.taught_from(run_of(tmp_path / "a")) == ""
     assert teaching.teacher_of(run_of(tmp_path / "b", attributes="age", shown_images=0)) is None
+    assert teaching.teacher_of(run_of(tmp_path / "d", attributes="age")).kept == ["gender", "skin"]
     of = run_of(tmp_path / "c", keep="age,skin_tone")
     teacher = teaching.teacher_of(of)
     assert teacher.labels == [("gender", ["woman", "man"])]
