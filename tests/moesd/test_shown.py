@@ -14,7 +14,7 @@ from probe.images.pipelines import load_pipeline
 from probe.images.plan import GenerationPlan, planned_rows
 from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
-from probe.moesd.objectives.shown import ShownValues, Teacher, _values_of_experts
+from probe.moesd.objectives.shown import _OF_KEPT, ShownValues, Teacher, _values_of_experts
 from probe.run import Experiment, teaching
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
@@ -92,6 +92,7 @@ def test_batches_are_drawn_alike_by_all_processes(of_cells, classifier, pipeline
     assert sorted(experts.tolist()) == list(range(14))  # each in turn
 
 
+@pytest.mark.slow
 def test_kept_attributes_are_those_of_the_base_models_image(of_cells, classifier, pipeline_folder):
     pipeline = load_pipeline(pipeline_folder)
     plain = objective(of_cells, classifier, pipeline).loss()
@@ -102,7 +103,7 @@ def test_kept_attributes_are_those_of_the_base_models_image(of_cells, classifier
         base = of._seen(of._plain[rows.tolist()], noise)["age"].softmax(dim=1)
         # Two steps moved the states by little, so that the images show nearly what the base's do.
         entropy = -(base * base.log()).sum(dim=1).mean()
-    assert (of.loss() - plain).item() == pytest.approx(entropy.item(), abs=0.05)
+    assert (of.loss() - plain).item() == pytest.approx(_OF_KEPT * entropy.item(), abs=0.05)
 
 
 def test_a_classifier_that_knows_no_training_occupation_teaches_nothing(
@@ -157,21 +158,22 @@ def test_a_classifier_without_occupations_teaches_nothing_and_keeps_nothing(tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_taught_experts_show_their_values_to_another_classifier_in_new_occupations(tmp_path):
     """Of tinytown: the word "young" shows young people in 42 % of images."""
     settings = {"attributes": "age", "n_occupations": 0, "measured_images": 0}
     shown = {}
-    for n_images in (0, 200):
+    for n_images in (0, 150):
         run = run_of(tmp_path / str(n_images), shown_images=n_images, **settings)
         experiment = Experiment.open(run.folder)
         for stage in (experiment.embed, experiment.fit):
             stage()
         moesd = train_correction(run)
         shown[n_images] = shares_of_values(run, moesd)
-    assert shown[200]["young"] > shown[0]["young"] + 0.15
-    assert shown[200]["middle-aged"] > shown[0]["middle-aged"] + 0.1
-    assert shown[200]["old"] > 0.85
-    assert shown[200]["subject"] > 0.97
+    assert shown[150]["young"] > shown[0]["young"] + 0.15
+    assert shown[150]["middle-aged"] > shown[0]["middle-aged"] + 0.1
+    assert shown[150]["old"] > 0.85
+    assert shown[150]["subject"] > 0.97
 
 
 def shares_of_values(run, moesd):
@@ -207,6 +209,7 @@ def test_what_a_teacher_depends_on_is_in_the_hash_of_the_training(run):
     assert len({made_from(**settings) for settings in variants}) == 4
 
 
+@pytest.mark.slow
 def test_a_teaching_that_is_stopped_ends_in_the_same_experts(
     town, classifier, pipeline_folder, provenance, tmp_path
 ):

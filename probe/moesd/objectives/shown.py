@@ -24,7 +24,7 @@ N_STEPS = 6
 """Denoising steps of the images that experts are trained by; our choice."""
 _OF_SUBJECT = 5.0
 """Weight of the subject's cross-entropy; with 1, experts of cells lose it (docs/attributes.md)."""
-_OF_KEPT = 1.0
+_OF_KEPT = 0.3
 _OF_CHANGE = 0.1
 """Weight of how far experts go from where they started, in units of their shift there. Without it,
 an expert that shows its value already goes on, and loses subjects that it has not met."""
