@@ -43,7 +43,7 @@ def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
     # The notebooks go on with the settings that they find: a short training is as good here, and so
     # are few images to teach and measure experts by, and images of four steps.
     brief = {"latent_steps": 10, "diffusion_steps": 10, "batch_size": 16}
-    brief |= {"shown_images": 2, "measured_images": 1}
+    brief |= {"measured_images": 1}
     for name in ("run", "run-joint"):  # the joint correction has a run of its own
         experiment = Experiment.create(tmp_path / name, model="tinytown", seed=7)
         experiment.set("train", **brief).set("generate", n_steps=4)
