@@ -143,10 +143,9 @@ def test_gender_alone_has_no_teacher_and_others_have_the_classifier_that_selects
     assert teacher.labels == [("gender", ["woman", "man"])]
     assert teacher.kept == ["age", "skin"]
     assert teacher.classifier is evaluators.load_whole_classifier(of, "selector")
-    names = evaluators.classifier_names(of)
-    assert names["teaches"] == names["selects"] or not names["selects"]
-    assert names["teaches"]
-    assert evaluators.classifier_names(run_of(tmp_path / "a"))["teaches"] == ""
+    for is_taught in (True, False):
+        names = evaluators.classifier_names(of, is_taught=is_taught)
+        assert names["teaches"] == ("classifier" if is_taught else "")
 
 
 def test_a_classifier_without_occupations_teaches_nothing_and_keeps_nothing(tmp_path, monkeypatch):

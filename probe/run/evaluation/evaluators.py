@@ -122,14 +122,11 @@ def load_classifier(run: Run) -> Classifier:
     return FaceClassifier(classifier, open_detector(detector), margin=margin, whole=SUBJECT)
 
 
-def classifier_names(run: Run) -> dict[str, str]:
+def classifier_names(run: Run, *, is_taught: bool) -> dict[str, str]:
     """Name the classifier that scores, that selected training images, and that taught the experts.
 
     The last two are the same one; empty where it did neither.
     """
-    from probe.run.measured_experts import is_measured
-    from probe.run.teaching import is_taught
-
     names = {}
     chosen = {"classifier": run.config.evaluate.classifier, "selector": run.config.train.classifier}
     for role, given in chosen.items():
@@ -141,7 +138,7 @@ def classifier_names(run: Run) -> dict[str, str]:
     return {
         "scores": names["classifier"],
         "selects": names["selector"] if selects else "",
-        "teaches": names["selector"] if is_taught(run) or is_measured(run) else "",
+        "teaches": names["selector"] if is_taught else "",
     }
 
 

@@ -96,6 +96,7 @@ class Evaluate(Stage):
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
         from probe.run.evaluation.other_attributes import other_attributes
         from probe.run.evaluation.side_effects import comparable_quality, measure_drift
+        from probe.run.teaching import is_taught
 
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is reported before the long work.
@@ -131,7 +132,7 @@ class Evaluate(Stage):
         drift = measure_drift(run, labels, extractor)
         quality = {**figures, **errors, "drift": drift, "model": run.config.model}
         quality["other_attributes"] = other_attributes(measured)
-        quality["classifiers"] = evaluators.classifier_names(run)
+        quality["classifiers"] = evaluators.classifier_names(run, is_taught=is_taught(run))
         write_json(run.folder / QUALITY, quality, made("quality"))
 
     def result(self, run: Run) -> Answer:
