@@ -290,9 +290,8 @@ def _mean_differences(material: Material) -> torch.Tensor:
     means = torch.stack(
         [pooled[torch.from_numpy(groups == group)].mean(dim=0) for group in np.unique(groups)]
     )
-    n = len(means)
-    others = (means.sum(dim=0) - means) / (n - 1)
-    return means - others if n > 2 else torch.stack([means[0] - means[1], means[1] - means[0]])
+    others = [means[np.arange(len(means)) != row].mean(dim=0) for row in range(len(means))]
+    return means - torch.stack(others)
 
 
 steering_lookup = BASELINES.add("steering-lookup", behind_lookup(steering))

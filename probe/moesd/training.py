@@ -206,7 +206,8 @@ def _objectives(
         people = table["subject"][is_training].tolist()
         n_experts = len(moesd.experts.names)
         n_images = config.shown_images * n_experts / len(moesd.attributes)
-        batches["batch_size"] = n = min(config.batch_size, IMAGES_OF_EACH * n_experts)
+        n = min(config.batch_size, IMAGES_OF_EACH * n_experts)
+        batches = {**batches, "batch_size": n}
         shown = partial(ShownValues, moesd, neutral, people, pipeline, teacher, **batches)
         found.append((shown, math.ceil(n_images / (n * config.accumulate))))
     return found

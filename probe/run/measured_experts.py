@@ -10,7 +10,6 @@ import pandas as pd
 
 from probe.images.intervention import Condition
 from probe.images.plan import GenerationPlan, planned_rows
-from probe.io.artifacts import hash_parts
 from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
@@ -19,8 +18,8 @@ from probe.run.evaluation.corrected import cells_shown, corrected_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.files import MOESD
 from probe.run.folder import Run
-from probe.run.images import generation_line, make_images, training_lexicon
-from probe.run.routing import attributes_of
+from probe.run.images import make_images, training_lexicon
+from probe.run.teaching import has_many_values, looked_at_from
 from probe.text.attributes import cells_of
 from probe.text.templates import fill
 
@@ -29,16 +28,12 @@ _FOLDER = f"{MOESD}/measured"
 
 def is_measured(run: Run) -> bool:
     """Whether experts are measured: those of an attribute of more than two values, and of cells."""
-    n_values = [len(of.values) for of in attributes_of(run)]
-    return run.config.train.measured_images > 0 and n_values != [2]
+    return run.config.train.measured_images > 0 and has_many_values(run)
 
 
 def measured_from(run: Run) -> str:
     """Hash what the measurement depends on beside the correction; empty without one."""
-    if not is_measured(run):
-        return ""
-    selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
-    return hash_parts("measured", run.revision, selector, generation_line(run))
+    return looked_at_from(run, "measured") if is_measured(run) else ""
 
 
 def measure_experts(run: Run, moesd: MoESD) -> MoESD:

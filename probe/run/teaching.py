@@ -18,17 +18,24 @@ if TYPE_CHECKING:
 
 def is_taught(run: Run) -> bool:
     """Whether a run asks for a teacher: gender alone has none, unless others are kept."""
-    n_values = [len(of.values) for of in attributes_of(run)]
     config = run.config.train
-    return config.shown_images > 0 and (n_values != [2] or config.keep != "")
+    return config.shown_images > 0 and (has_many_values(run) or config.keep != "")
+
+
+def has_many_values(run: Run) -> bool:
+    """Whether a run corrects several attributes, or one of more than two values."""
+    return [len(of.values) for of in attributes_of(run)] != [2]
+
+
+def looked_at_from(run: Run, kind: str) -> str:
+    """Hash what training images that the selector looks at depend on, beside the experts."""
+    selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
+    return hash_parts(kind, run.revision, selector, generation_line(run))
 
 
 def taught_from(run: Run) -> str:
     """Hash what the teaching depends on beside the settings of the training; empty without it."""
-    if not is_taught(run):
-        return ""
-    selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
-    return hash_parts("taught", run.revision, selector, generation_line(run))
+    return looked_at_from(run, "taught") if is_taught(run) else ""
 
 
 def teacher_of(run: Run) -> Teacher | None:
@@ -55,8 +62,9 @@ def teacher_of(run: Run) -> Teacher | None:
             )
         return None
     labels = [(name, list(of.values())) for name, of in corrected_attributes(run, known)]
-    corrected = {evaluators.SUBJECT, *(name for name, _ in labels)}
-    kept = [name for name in known if name not in corrected]
     if keep:
         kept = [of.seen_by(known)[0] for of in load_attributes(keep)]
+    else:
+        corrected = {evaluators.SUBJECT, *(name for name, _ in labels)}
+        kept = [name for name in known if name not in corrected]
     return Teacher(classifier, labels, evaluators.SUBJECT, run.config.generate.guidance_scale, kept)
