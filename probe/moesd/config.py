@@ -19,6 +19,7 @@ GateKind = Literal["trained", "closed-form"]
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
 Reads = Literal["pooled", "bias_score", "words"]
 READS: tuple[Reads, ...] = get_args(Reads)
+GATE_SPLITS = ("train,validation", "train")
 MAX_EXAMPLES = 1500
 """The paper's budget of training images."""
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -185,6 +186,13 @@ class TrainConfig(Settings):
     )
     gate_list: bool = setting(
         True, "Whether the trained gate also looks up gendered words and given names."
+    )
+    gate_splits: str = setting(
+        GATE_SPLITS[0],
+        "Splits of the prompts that the trained gate is fitted on: train,validation, or train "
+        "alone, as `sweep` does, which compares trainings by the others (docs/splits.md).",
+        choices=GATE_SPLITS,
+        is_later=True,
     )
     false_alarm: float = setting(
         0.2,

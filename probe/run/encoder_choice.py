@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +96,13 @@ def has_gate(run: Run, encoder: TextEncoder, z: Float32) -> bool:
     """Whether a gate on an encoder opens for no validation prompt that it should leave alone.
 
     Those are the prompts about objects and those that state a gender. ``z`` are the embeddings of
-    the run's prompts, to whose training prompts the gate is fitted; false if it cannot be.
+    the run's prompts, to whose training prompts alone this gate is fitted; false if it cannot be.
     """
     from probe.moesd.gate import fit_gate
 
     direction, projection = fit_axis(run, z)
-    config, is_english = run.config.train, language_of(run.lexicon) is None
+    config = replace(run.config.train, gate_splits="train")
+    is_english = language_of(run.lexicon) is None
     axis: dict[str, Any] = {"direction": direction, "projection": projection}
     try:
         gate = fit_gate(encoder, run.prompts, z, **axis, config=config, is_english=is_english)

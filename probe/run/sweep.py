@@ -118,7 +118,8 @@ def run_sweep(
     """Train, generate and measure every combination of some settings, on validation occupations.
 
     Settings that are chosen on occupations for testing make the test meaningless: they are shown
-    with ``on_test`` only.
+    with ``on_test`` only. Where variants are trained, gates are fitted without the occupations for
+    validation, too (`gate_splits`).
 
     Each variant is an ordinary run in ``RUN/sweeps/NAME/VARIANT`` that starts with what RUN has
     made; ``sweep.parquet`` and ``sweep.json`` in ``RUN/sweeps/NAME`` have the figures of all.
@@ -137,6 +138,8 @@ def run_sweep(
         config = config.with_settings("generate", {"n_images": n_images})
     scored_on = "test" if on_test else "validation"
     config = config.with_settings("generate", {"scored_on": scored_on})
+    if not on_test and any(label.startswith("train.") for label in axes):
+        config = config.with_settings("train", {"gate_splits": "train"})
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     base = Run(folder, config, device=device, executor=executor)
     runs = [change_settings(base, _by_stage(settings)) for settings in combinations]

@@ -68,8 +68,11 @@ class PromptSet:
     @property
     def is_training(self) -> Mask:
         """Which prompts training may read, shape (n_prompts,): subject and template are for it."""
-        is_train = self.table[["split", "template_split"]] == "train"
-        result: Mask = is_train.all(axis=1).to_numpy()
+        return self.are_of("train")
+
+    def are_of(self, *splits: str) -> Mask:
+        """Which prompts have subject and template of some splits, shape (n_prompts,)."""
+        result: Mask = self.table[["split", "template_split"]].isin(splits).all(axis=1).to_numpy()
         return result
 
     @property

@@ -8,6 +8,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from probe.images.plan import read_metadata
+from probe.moesd import training
 from probe.run import Experiment
 from probe.run.config import Config
 from probe.run.evaluation.evaluators import evaluator_folder
@@ -22,16 +23,16 @@ from probe.text.templates import english, fill
 OTHERS = ("validation", "test")
 
 
-def leaks(lexicon: Lexicon, texts: set[str]) -> list[str]:
-    """Texts with a word for a noun, or the wording of a template, that is not for training."""
-    nouns = [name for name, split in lexicon.split_of.items() if split != "train"]
+def leaks(lexicon: Lexicon, texts: set[str], others: tuple[str, ...] = OTHERS) -> list[str]:
+    """Texts with a word for a noun, or the wording of a template, of other splits."""
+    nouns = [name for name, split in lexicon.split_of.items() if split in others]
     forms = {form for noun in nouns for form in (noun, english().plural(noun))}
     is_named = re.compile(rf"(?i)\b(?:{'|'.join(map(re.escape, forms))})\b")
     words = {"person": lexicon.pairs, "adjective": lexicon.adjectives}
     worded = set()
-    for template in (text for of in OTHERS for text in lexicon.templates[of].neutral):
+    for template in (text for of in others for text in lexicon.templates[of].neutral):
         worded |= {fill(template, subject=noun) for noun in lexicon.split_of}
-    for template in (text for of in OTHERS for text in lexicon.templates[of].explicit):
+    for template in (text for of in others for text in lexicon.templates[of].explicit):
         slot = "person" if "{person}" in template else "adjective"
         for word in (word for pair in words[slot] for word in (pair.male, pair.female)):
             worded |= {fill(template, subject=noun, **{slot: word}) for noun in lexicon.nouns}
@@ -39,27 +40,40 @@ def leaks(lexicon: Lexicon, texts: set[str]) -> list[str]:
 
 
 def test_training_reads_no_word_of_another_split(finished_run, model_folder, tmp_path, monkeypatch):
-    """Every text that a tokenizer gets, every caption, and every list of the correction."""
+    """Every text that a tokenizer gets, every caption, and every list of the correction.
+
+    The gate alone may read prompts for validation, whose choices are made by then.
+    """
     folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
     shutil.rmtree(folder / EXAMPLES)
     experiment = Experiment.create(folder, model=str(model_folder), split=1)
     experiment.embed()
     experiment.fit()
-    run, read = Run(folder, Config.read(folder)), set()
+    run, read, of_gate = Run(folder, Config.read(folder)), set(), set()
     assert run.lexicon != Lexicon.load(folder / "lexicon.toml")
-    call = PreTrainedTokenizerBase.__call__
+    call, fit_gate = PreTrainedTokenizerBase.__call__, training.fit_gate
+    records = [read]
 
     def recorded(self, text=None, *args, **options):
-        read.update([text] if isinstance(text, str) else text)
+        records[-1].update([text] if isinstance(text, str) else text)
         return call(self, text, *args, **options)
 
+    def fitted(*args, **options):
+        records.append(of_gate)
+        gate = fit_gate(*args, **options)
+        records.pop()
+        return gate
+
+    monkeypatch.setattr(training, "fit_gate", fitted)
     monkeypatch.setattr(PreTrainedTokenizerBase, "__call__", recorded)
     moesd = train_correction(run)
     table = read_metadata(folder / EXAMPLES)
-    training = run.prompts.take(run.prompts.is_training)
+    prompts = run.prompts.take(run.prompts.is_training)
     assert {*table["prompt"], *table["source_prompt"]} <= read  # all that is read is recorded
-    assert len(read) > len(training) / 2
+    assert len(read | of_gate) > len(prompts) / 2
     assert leaks(run.lexicon, read) == []
+    assert leaks(run.lexicon, of_gate) != []
+    assert leaks(run.lexicon, of_gate, ("test",)) == []
     assert leaks(run.lexicon, {*table["prompt"], *table["subject"], *moesd.token.subjects}) == []
     people = moesd.gate.lists.captions.known.keys() | moesd.gate.lists.names.keys()
     assert leaks(run.lexicon, set(people)) == []

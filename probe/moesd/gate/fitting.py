@@ -14,7 +14,7 @@ from probe.moesd.gate.gate import CLASSES, Gate, KindClassifier, Labels, gate_fe
 from probe.moesd.gate.reading import read_prompts, reasons_to_leave
 from probe.text.captions.gender import read_gender
 from probe.text.captions.vocabulary import GENDERS, GenderWords
-from probe.text.challenge_prompts import KINDS, LESSONS, PromptTemplates, subjects_by_split
+from probe.text.challenge_prompts import KINDS, LESSONS, PromptTemplates
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -39,7 +39,7 @@ def fit_gate(
     config: TrainConfig | None = None,
     is_english: bool = True,
 ) -> Gate:
-    """Fit both kinds of gate on prompts of training occupations, on objects, and on the lessons.
+    """Fit both kinds of gate on prompts about occupations and objects, and on the lessons.
 
     The lessons (`probe.text.challenge_prompts.LESSONS`) vary names, pronouns, negations, and
     gendered words that refer to nobody. The word list holds no noun of the prompts, and for the fit
@@ -49,9 +49,9 @@ def fit_gate(
     Lessons and lists are English. They are not used if not ``is_english``, or if more than half of
     the training prompts are to be left alone as not English.
 
-    Of the prompts, those with `PromptSet.is_training` are used; ``z`` are the pooled states of all
-    prompts, shape (n_prompts, n_features), L2-normalised. A class without training prompt is a
-    `DataError`.
+    The classifier reads the prompts of ``config.gate_splits``, bias scores those with
+    `PromptSet.is_training`; ``z`` are the pooled states of all prompts, shape (n_prompts,
+    n_features), L2-normalised. A class without training prompt is a `DataError`.
     """
     config = config or TrainConfig()
     table = prompts.table
@@ -76,14 +76,15 @@ def fit_gate(
             f"no training prompt is {missing}; the gate needs all of {list(CLASSES)}: "
             "use a lexicon with more occupations or a smaller neutral band"
         )
-    lessons = _training_table(table[training], has_lessons=is_english)
+    known = prompts.are_of(*config.gate_splits.split(","))
+    lessons = _training_table(table[known], has_lessons=is_english)
     texts = lessons["prompt"].tolist()
     reading = read_prompts(
         encoder,
         texts,
         reads=config.gate_reads,
         has_list=has_list,
-        z=np.concatenate([z[training], encoder.embed(texts[training.sum() :])]),
+        z=np.concatenate([z[known], encoder.embed(texts[known.sum() :])]),
         lists=half_of_the_lists(texts, lists),
     )
     lesson_scores = reading.z @ axis - midpoint
@@ -207,13 +208,14 @@ def half_of_the_lists(prompts: list[str], whole: GenderWords) -> GenderWords:
 
 
 def _training_table(table: pd.DataFrame, *, has_lessons: bool) -> pd.DataFrame:
-    """List the training prompts, those of the lexicon first, with kind, weight and groups."""
+    """List the prompts of a fit, first those of the lexicon, with kind, weight and groups."""
     lexicon = table[["prompt", "subject", "template"]].assign(kind=table["group"].map(_KINDS))
-    names, known = subjects_by_split(PromptSet(table)), PromptTemplates.load(LESSONS)
+    known = PromptTemplates.load(LESSONS)
     objects = table.loc[table["group"] == "object", "subject"].unique()
     words = {**known.words["any"], "thing": [*objects, *known.words["any"]["thing"]]}
     templates = replace(known, words={**known.words, "any": words})
-    lessons = templates.prompts(names, split="train", every=_EVERY)
+    people = PromptSet(table).nouns
+    lessons = templates.prompts({"train": people}, split="train", every=_EVERY)
     is_fresh = has_lessons & ~lessons["prompt"].isin(lexicon["prompt"])
     fresh = lessons.loc[is_fresh, lexicon.columns]
     share = pd.Series(LEXICON_SHARE)

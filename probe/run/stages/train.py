@@ -107,7 +107,10 @@ class Train(Stage):
                 f"prompts in {language.name}: the gate's English word lists, lessons and rules are "
                 "off; it decides by the encoder's states alone"
             )
+        of_gate = run.config.train.gate_splits.split(",")
         for split, name in SPLIT_NAMES.items():
+            if split != "train" and split in of_gate:
+                name += " (the gate knows them)"
             rows = table[(table["split"] == split) & (table["group"] != "object")]
             for gate, by_split in accuracy.items():
                 by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
@@ -134,7 +137,7 @@ class Train(Stage):
         of = [hash_file(path) for names in named for path in attribute_files(names)]
         if (language := language_of(run.lexicon)) is not None:
             of.append(repr(language))
-        return hash_parts("train, with router", settings, *_inputs(run), *_lessons(), *of)
+        return hash_parts("train, gate of two splits", settings, *_inputs(run), *_lessons(), *of)
 
 
 def train_correction(
