@@ -146,7 +146,7 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
     },
     in_file=(
         *("unet_width", "n_experts", "style", "token_place", "n_occupations", "guidance_scale"),
-        *("neutral_band", "gate_reads", "gate_list", "gate_splits", "false_alarm"),
+        *("neutral_band", "gate_reads", "gate_list", "false_alarm", "reads_validation"),
     ),
 )
 @execution_options

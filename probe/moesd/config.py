@@ -19,7 +19,6 @@ GateKind = Literal["trained", "closed-form"]
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
 Reads = Literal["pooled", "bias_score", "words"]
 READS: tuple[Reads, ...] = get_args(Reads)
-GATE_SPLITS = ("train,validation", "train")
 MAX_EXAMPLES = 1500
 """The paper's budget of training images."""
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -159,9 +158,9 @@ class TrainConfig(Settings):
     )
     measured_images: int = setting(
         6,
-        "Images of each training occupation and expert, by which the draws of an "
-        "attribute of more than two values, or of the cells of several, are set "
-        "(docs/attributes.md); 0: its target's shares.",
+        "Images of each expert for each training occupation, by which the draws of an attribute of "
+        "more than two values, or of the cells of several, are set; they show occupations for "
+        "validation if there are enough (docs/attributes.md). 0: its target's shares.",
         minimum=0,
         is_later=True,
     )
@@ -187,18 +186,18 @@ class TrainConfig(Settings):
     gate_list: bool = setting(
         True, "Whether the trained gate also looks up gendered words and given names."
     )
-    gate_splits: str = setting(
-        GATE_SPLITS[0],
-        "Splits of the prompts that the trained gate is fitted on: train,validation, or train "
-        "alone, as `sweep` does, which compares trainings by the others (docs/splits.md).",
-        choices=GATE_SPLITS,
-        is_later=True,
-    )
     false_alarm: float = setting(
         0.2,
         "Largest share of explicit and neutral training prompts that open the gate.",
         minimum=0,
         maximum=1,
+    )
+    reads_validation: bool = setting(
+        True,
+        "Whether prompts about nouns for validation are used once choices are made: by the trained "
+        "gate, and for the images that the draws of experts are set by. `sweep`, which compares "
+        "trainings by them, goes without (docs/splits.md).",
+        is_later=True,
     )
     seed: int = seed_setting("Random seed of the training.")
 
@@ -262,6 +261,11 @@ class TrainConfig(Settings):
         own = {name: getattr(self, name) for name in of_recipe}
         other = [f"{name} = {own[name]!r}" for name in own if own[name] != of_recipe[name]]
         return " with ".join([self.recipe, *filter(None, [", ".join(other)])])
+
+    @property
+    def final_splits(self) -> tuple[str, ...]:
+        """Splits of the nouns that a training reads once choices are made."""
+        return ("train", "validation") if self.reads_validation else ("train",)
 
     @property
     def corrects_everyone(self) -> bool:

@@ -101,7 +101,7 @@ def has_gate(run: Run, encoder: TextEncoder, z: Float32) -> bool:
     from probe.moesd.gate import fit_gate
 
     direction, projection = fit_axis(run, z)
-    config = replace(run.config.train, gate_splits="train")
+    config = replace(run.config.train, reads_validation=False)
     is_english = language_of(run.lexicon) is None
     axis: dict[str, Any] = {"direction": direction, "projection": projection}
     try:

@@ -226,9 +226,13 @@ def training_lexicon(run: Run) -> Lexicon:
 
 
 def training_prompts(run: Run) -> PromptSet:
-    """The prompts of a run, of which its training reads those with `PromptSet.is_training`."""
+    """The prompts of a run, of which its training reads those with `PromptSet.is_training`.
+
+    Training occupations that it leaves out are of no split.
+    """
     table = run.prompts.table
-    return PromptSet(table.assign(split=table["subject"].map(training_lexicon(run).split_of)))
+    split = table["subject"].map(training_lexicon(run).split_of)
+    return PromptSet(table.assign(split=split.where(split == table["split"], "")))
 
 
 def generation_line(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,9 @@ from probe.run.teaching import has_many_values, looked_at_from
 from probe.text.attributes import cells_of
 from probe.text.templates import fill
 
+N_SUBJECTS = 4
+"""Fewer occupations for validation are too few to set draws by; our choice."""
+
 _FOLDER = f"{MOESD}/measured"
 
 
@@ -37,10 +41,12 @@ def measured_from(run: Run) -> str:
 
 
 def measure_experts(run: Run, moesd: MoESD) -> MoESD:
-    """Make images of training occupations with each expert, and note what they show.
+    """Make images of occupations with each expert, and note what they show.
 
-    Of several attributes, each cell is measured. The selector sees the values. An image in which it
-    sees another occupation counts for no value.
+    The occupations are for validation, as experts show more of those that taught them; where there
+    are fewer than `N_SUBJECTS`, or a training must not read them, they are for training. Of several
+    attributes, each cell is measured. The selector sees the values. An image in which it sees
+    another occupation counts for no value.
     """
     if not is_measured(run):
         return moesd
@@ -62,8 +68,8 @@ class _GivenRoutes(SampledRouting):
 
 
 def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
-    lexicon, n_images = training_lexicon(run), run.config.train.measured_images
-    subjects, neutral = lexicon.occupations_of("train"), lexicon.templates["train"].neutral[0]
+    subjects, n_images = _measured_subjects(run)
+    neutral = run.lexicon.templates["train"].neutral[0]
     of = cells_of(moesd.attributes)
     experts = [*moesd.variants([True] * len(moesd.attributes))]
     seed = f"measured {run.config.train.seed}"
@@ -87,3 +93,12 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
         shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]
     shares = shown.reshape(len(subjects), len(experts), n_images, -1).mean(axis=2)
     return MeasuredExperts(tuple(len(of.values) for of in moesd.attributes), shares, n_images)
+
+
+def _measured_subjects(run: Run) -> tuple[list[str], int]:
+    """Choose the occupations that are measured, and the images of each with an expert."""
+    of_training = training_lexicon(run).occupations_of("train")
+    others, n_images = run.lexicon.occupations_of("validation"), run.config.train.measured_images
+    if not run.config.train.reads_validation or len(others) < N_SUBJECTS:
+        return of_training, n_images
+    return others, math.ceil(n_images * len(of_training) / len(others))

@@ -118,8 +118,8 @@ def run_sweep(
     """Train, generate and measure every combination of some settings, on validation occupations.
 
     Settings that are chosen on occupations for testing make the test meaningless: they are shown
-    with ``on_test`` only. Where variants are trained, gates are fitted without the occupations for
-    validation, too (`gate_splits`).
+    with ``on_test`` only. Where variants are trained, no training reads the occupations for
+    validation (`TrainConfig.reads_validation`).
 
     Each variant is an ordinary run in ``RUN/sweeps/NAME/VARIANT`` that starts with what RUN has
     made; ``sweep.parquet`` and ``sweep.json`` in ``RUN/sweeps/NAME`` have the figures of all.
@@ -139,7 +139,7 @@ def run_sweep(
     scored_on = "test" if on_test else "validation"
     config = config.with_settings("generate", {"scored_on": scored_on})
     if not on_test and any(label.startswith("train.") for label in axes):
-        config = config.with_settings("train", {"gate_splits": "train"})
+        config = config.with_settings("train", {"reads_validation": False})
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     base = Run(folder, config, device=device, executor=executor)
     runs = [change_settings(base, _by_stage(settings)) for settings in combinations]

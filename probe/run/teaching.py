@@ -48,7 +48,7 @@ def teacher_of(run: Run) -> Teacher | None:
     if not is_taught(run):
         return None
     from probe.images.attributes import AttributeClassifier
-    from probe.moesd.objectives.shown import Teacher
+    from probe.moesd.objectives.shown import OF_KEPT, OF_OTHERS, Teacher
     from probe.run.evaluation.corrected import corrected_attributes
 
     classifier = evaluators.load_whole_classifier(run, "selector")
@@ -67,4 +67,5 @@ def teacher_of(run: Run) -> Teacher | None:
     else:
         corrected = {evaluators.SUBJECT, *(name for name, _ in labels)}
         kept = [name for name in known if name not in corrected]
-    return Teacher(classifier, labels, evaluators.SUBJECT, run.config.generate.guidance_scale, kept)
+    guidance, weight = run.config.generate.guidance_scale, OF_KEPT if keep else OF_OTHERS
+    return Teacher(classifier, labels, evaluators.SUBJECT, guidance, kept, weight)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from probe.run import measured_experts
 from probe.run.config import Config
@@ -21,7 +22,10 @@ def skin_run(folder, **settings):
     return Run(folder, Config(config.model, {**config.tables, "train": train}))
 
 
-def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch):
+@pytest.mark.parametrize(("split", "least"), [("train", 9), ("validation", 1)])
+def test_experts_are_measured_by_images_of_occupations_that_taught_nothing_if_there_are_enough(
+    run, monkeypatch, split, least
+):
     def label(files):
         """See what was asked for, but dark for brown, and another occupation for tan."""
         rows = []
@@ -33,12 +37,15 @@ def test_experts_are_measured_by_images_of_training_occupations(run, monkeypatch
 
     seen = SimpleNamespace(attributes={"skin": SKINS, "subject": ["nurse"]}, label=label)
     monkeypatch.setattr(measured_experts.evaluators, "load_whole_classifier", lambda *_: seen)
+    monkeypatch.setattr(measured_experts, "N_SUBJECTS", least)
     of = skin_run(run, measured_images=2)
     moesd = measured_experts.measure_experts(of, train_correction(of))
     expected = np.eye(4)[[0, 1, 3, 3]]
     expected[1] = 0
-    n_training = len(of.lexicon.occupations_of("train"))
-    np.testing.assert_array_equal(moesd.measured["skin_tone"].shares, [expected] * n_training)
+    n_training, n = (len(of.lexicon.occupations_of(name)) for name in ("train", split))
+    measured = moesd.measured["skin_tone"]
+    np.testing.assert_array_equal(measured.shares, [expected] * n)
+    assert n_training * 2 <= measured.n_images * n < n_training * 2 + n
     assert not (run / "moesd" / "measured").exists()
 
 

@@ -49,9 +49,9 @@ def fit_gate(
     Lessons and lists are English. They are not used if not ``is_english``, or if more than half of
     the training prompts are to be left alone as not English.
 
-    The classifier reads the prompts of ``config.gate_splits``, bias scores those with
-    `PromptSet.is_training`; ``z`` are the pooled states of all prompts, shape (n_prompts,
-    n_features), L2-normalised. A class without training prompt is a `DataError`.
+    Bias scores are of prompts with `PromptSet.is_training`; the classifier reads those of
+    validation, too, if ``config.reads_validation``. ``z`` are the pooled states of all prompts,
+    shape (n_prompts, n_features), L2-normalised. A class without training prompt is a `DataError`.
     """
     config = config or TrainConfig()
     table = prompts.table
@@ -76,7 +76,7 @@ def fit_gate(
             f"no training prompt is {missing}; the gate needs all of {list(CLASSES)}: "
             "use a lexicon with more occupations or a smaller neutral band"
         )
-    known = prompts.are_of(*config.gate_splits.split(","))
+    known = prompts.are_of(*config.final_splits)
     lessons = _training_table(table[known], has_lessons=is_english)
     texts = lessons["prompt"].tolist()
     reading = read_prompts(

@@ -20,11 +20,12 @@ from probe.text.attributes import AND
 
 IMAGES_OF_EACH = 4
 """Images of each expert in a step; our choice."""
+OF_KEPT, OF_OTHERS = 1.0, 0.15
+"""Weights of an attribute that is asked to be kept, and of the others that are held; our choice."""
 N_STEPS = 6
 """Denoising steps of the images that experts are trained by; our choice."""
 _OF_SUBJECT = 5.0
 """Weight of the subject's cross-entropy; with 1, experts of cells lose it (docs/attributes.md)."""
-_OF_KEPT = 0.3
 _OF_CHANGE = 0.1
 """Weight of how far experts go from where they started, in units of their shift there. Without it,
 an expert that shows its value already goes on, and loses subjects that it has not met."""
@@ -45,6 +46,8 @@ class Teacher:
     """Of the images."""
     kept: Sequence[str] = ()
     """Its names of attributes that each image should show as the base model's does."""
+    of_kept: float = OF_OTHERS
+    """Weight of each of these."""
 
 
 class ShownValues:
@@ -141,7 +144,7 @@ class ShownValues:
                 base = self._seen(self._plain[rows.tolist()], noise)
             for name in self._teacher.kept:
                 of_base = base[name].softmax(dim=1)
-                loss = loss + _OF_KEPT * functional.cross_entropy(seen[name], of_base)
+                loss = loss + self._teacher.of_kept * functional.cross_entropy(seen[name], of_base)
         return loss
 
     def skip(self) -> None:

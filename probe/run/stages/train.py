@@ -107,9 +107,8 @@ class Train(Stage):
                 f"prompts in {language.name}: the gate's English word lists, lessons and rules are "
                 "off; it decides by the encoder's states alone"
             )
-        of_gate = run.config.train.gate_splits.split(",")
         for split, name in SPLIT_NAMES.items():
-            if split != "train" and split in of_gate:
+            if split == "validation" and run.config.train.reads_validation:
                 name += " (the gate knows them)"
             rows = table[(table["split"] == split) & (table["group"] != "object")]
             for gate, by_split in accuracy.items():
@@ -137,7 +136,7 @@ class Train(Stage):
         of = [hash_file(path) for names in named for path in attribute_files(names)]
         if (language := language_of(run.lexicon)) is not None:
             of.append(repr(language))
-        return hash_parts("train, gate of two splits", settings, *_inputs(run), *_lessons(), *of)
+        return hash_parts("train, reads validation", settings, *_inputs(run), *_lessons(), *of)
 
 
 def train_correction(
@@ -236,7 +235,8 @@ def _measured_lines(run: Run) -> list[str]:
         margin = np.moveaxis(reached, axis, 0).reshape(n_values[axis], -1).sum(axis=1)
         shares = ", ".join(map(" ".join, zip(attribute.values, map(percent, margin), strict=True)))
         lines.append(
-            f"{attribute.name}: nearest to even that its experts come, trained on: {shares}"
+            f"{attribute.name}: nearest to even that its experts come, of {len(of.shares)} "
+            f"occupations: {shares}"
         )
     if len(attributes) > 1:
         lines.append(f"the least cell: {percent(reached.min())} ({percent(1 / n)} is even)")
