@@ -67,6 +67,8 @@ class Correction(EncoderExperts):
     router: Router = field(default_factory=Router)
     recipe: str = ""
     """Recipe of its training, with the settings that are not the recipe's."""
+    taught: bool = False
+    """Whether a classifier taught the experts to show their values."""
     measured: Mapping[str, MeasuredExperts] = field(default_factory=dict)
     """What images of the experts show, by the name of the attribute, or of the cells of several;
     without it they are drawn by the target."""

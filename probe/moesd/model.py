@@ -185,6 +185,7 @@ class MoESD(Correction):
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
             "objective": self.objective,
+            "taught": self.taught,
             "measured": {name: asdict(of) for name, of in self.measured.items()},
             "router": asdict(self.router),
             "unet": unet and {name: getattr(unet, name) for name in _UNET_SETTINGS},
@@ -207,7 +208,7 @@ class MoESD(Correction):
         config, provenance = read_json((folder := Path(folder)) / "config.json", kind="moesd")
         # Corrections of earlier versions are of gender alone.
         earlier = {"attributes": [GENDER.to_json()], "gendered_above": 0.0, "measured": {}}
-        config = {**earlier, "cells": False, **config}
+        config = {**earlier, "cells": False, "taught": False, **config}
         if encoder is None:
             parts = provenance.revision.split("+")
             slot = next((part for part in parts if part.startswith("text_encoder")), None)
@@ -245,6 +246,7 @@ class MoESD(Correction):
                 objective=config["objective"],
                 router=router,
                 recipe=config.get("recipe", ""),
+                taught=bool(config["taught"]),
                 measured=read_measured(config["measured"], attributes),
             )
             if not (slots := config.get("other_encoders", ())):

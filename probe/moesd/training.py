@@ -100,7 +100,8 @@ def train_moesd(
         gate = fit_gate(encoder, prompts, vectors, **axes, config=config, is_english=is_english)
     gate = replace(gate, attributes=attributes)
     moesd = _untrained(encoder, prompts, gate, pipeline, config, language)
-    moesd = replace(moesd, others=tuple(map(moesd.start_on, others)))
+    started = tuple(map(moesd.start_on, others))
+    moesd = replace(moesd, others=started, taught=teacher is not None)
 
     objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, teacher)
     loop = Loop(

@@ -14,7 +14,7 @@ from probe.images.plan import GenerationPlan, planned_rows
 from probe.latent.erasure import bias_score
 from probe.latent.prediction import Calibration, SharePredictor
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import corrected_attributes
+from probe.run.evaluation.corrected import seen_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
@@ -135,7 +135,7 @@ def _base_shares(run: Run, encoders: dict[str, TextEncoder]) -> pd.DataFrame:
     """Shares of women in images by the base model, of templates and occupations not for testing."""
     lexicon, classifier = run.lexicon, evaluators.load_classifier(run)
     place = [of.name for of in attributes_of(run)].index(GENDER.name)
-    attribute, labels = corrected_attributes(run, classifier.attributes)[place]
+    attribute, labels = seen_attributes(run, classifier.attributes)[place]
     n_images, seed = min(N_IMAGES, run.config.generate.n_images), run.config.generate.seed
     jobs = lexicon.occupations_of("train", "validation")
     prompts = ((job, [lexicon.neutral_prompt(job, "validation")]) for job in jobs)

@@ -19,7 +19,7 @@ from probe.images.plan import METADATA, GenerationPlan, planned_rows, write_meta
 from probe.io.artifacts import atomic, hash_file, hash_parts, read_json, write_json
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import cells_shown, corrected_attributes
+from probe.run.evaluation.corrected import cells_shown, seen_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.files import SIDES
 from probe.run.folder import Run, stale_files
@@ -269,7 +269,7 @@ def _example_plan(run: Run, lexicon: Lexicon, *, n_images: int) -> GenerationPla
 
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
     classifier = evaluators.load_whole_classifier(run, "selector")
-    attributes = corrected_attributes(run, classifier.attributes)
+    attributes = seen_attributes(run, classifier.attributes)
     here = partial(classifier.label, progress=run.progress_on("looking at training images"))
     files = [run.folder / _CANDIDATES / name for name in candidates["file_name"]]
     labels = pd.concat(look_with(run, "selector", files, here), ignore_index=True)

@@ -15,7 +15,7 @@ from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import cells_shown, corrected_attributes
+from probe.run.evaluation.corrected import cells_shown, seen_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.files import MOESD
 from probe.run.folder import Run
@@ -85,7 +85,7 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     pipeline = run.load_pipeline(encoders=moesd.encoders)
     images = make_images(run, pipeline, plan, folder, intervention=method, label=label)
     classifier = evaluators.load_whole_classifier(run, "selector")
-    attributes = corrected_attributes(run, classifier.attributes)
+    attributes = seen_attributes(run, classifier.attributes)
     files = [folder / file for file in images["file_name"]]
     seen = pd.concat(look_with(run, "selector", files, classifier.label), ignore_index=True)
     shown = cells_shown(seen, attributes)

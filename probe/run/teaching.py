@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from probe.errors import OptionError
-from probe.io.artifacts import hash_parts
+from probe.io.artifacts import hash_parts, read_json
 from probe.run.evaluation import evaluators
+from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import generation_line
 from probe.run.routing import attributes_of
@@ -20,6 +21,11 @@ def is_taught(run: Run) -> bool:
     """Whether a run asks for a teacher: gender alone has none, unless others are kept."""
     config = run.config.train
     return config.shown_images > 0 and (has_many_values(run) or config.keep != "")
+
+
+def was_taught(run: Run) -> bool:
+    """Whether a classifier taught the experts of the run's correction."""
+    return bool(read_json(run.folder / MOESD / "config.json", kind="moesd")[0].get("taught"))
 
 
 def has_many_values(run: Run) -> bool:
@@ -49,7 +55,7 @@ def teacher_of(run: Run) -> Teacher | None:
         return None
     from probe.images.attributes import AttributeClassifier
     from probe.moesd.objectives.shown import OF_KEPT, OF_OTHERS, Teacher
-    from probe.run.evaluation.corrected import corrected_attributes
+    from probe.run.evaluation.corrected import seen_attributes
 
     classifier = evaluators.load_whole_classifier(run, "selector")
     known, keep = classifier.attributes, run.config.train.keep
@@ -61,9 +67,9 @@ def teacher_of(run: Run) -> Teacher | None:
                 "`transformers` loads, with --classifier, or leave keep empty"
             )
         return None
-    labels = [(name, list(of.values())) for name, of in corrected_attributes(run, known)]
+    labels = [(name, list(of.values())) for name, of in seen_attributes(run, known)]
     if keep:
-        kept = [of.seen_by(known)[0] for of in load_attributes(keep)]
+        kept = [of.name for of in seen_attributes(run, known, load_attributes(keep))]
     else:
         corrected = {evaluators.SUBJECT, *(name for name, _ in labels)}
         kept = [name for name in known if name not in corrected]

@@ -143,9 +143,9 @@ def test_gender_alone_has_no_teacher_and_others_have_the_classifier_that_selects
     assert teacher.labels == [("gender", ["woman", "man"])]
     assert teacher.kept == ["age", "skin"]
     assert teacher.classifier is evaluators.load_whole_classifier(of, "selector")
-    for is_taught in (True, False):
-        names = evaluators.classifier_names(of, is_taught=is_taught)
-        assert names["teaches"] == ("classifier" if is_taught else "")
+    for was_taught in (True, False):
+        names = evaluators.classifier_names(of, was_taught=was_taught)
+        assert names["teaches"] == ("classifier" if was_taught else "")
 
 
 def test_a_classifier_without_occupations_teaches_nothing_and_keeps_nothing(tmp_path, monkeypatch):

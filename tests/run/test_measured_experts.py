@@ -1,16 +1,19 @@
 """The measurement of experts after a training: images of each, and what a classifier sees."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from probe.run import measured_experts
+from probe.run import measured_experts, teaching
 from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.stages.train import Train, train_correction
+from probe.run.teaching import was_taught
 
 SKINS = ("light", "tan", "brown", "dark")
 
@@ -75,3 +78,13 @@ def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_trai
     assert not measured_experts.is_measured(skin_run(run, measured_images=0))
     variants = [{}, {"measured_images": 0}, {"measured_images": 1}]
     assert len({made_from(**settings) for settings in variants}) == 3
+
+
+def test_training_says_that_the_classifier_could_not_teach(finished_run, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    of = skin_run(folder, shown_images=8, measured_images=0)
+    assert was_taught(of) is False
+    monkeypatch.setattr(teaching, "teacher_of", lambda _: None)
+    Train().make(of)
+    assert "go as far as their words: the classifier" in Train().result(of).text
+    assert "go as far" not in Train().result(skin_run(folder, measured_images=0)).text

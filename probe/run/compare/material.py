@@ -16,7 +16,7 @@ from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import cells_shown, corrected_attributes
+from probe.run.evaluation.corrected import cells_shown, seen_attributes
 from probe.run.folder import Run
 from probe.run.images import make_examples, make_images, training_prompts
 from probe.run.routing import attributes_of
@@ -161,7 +161,7 @@ class Bench:
         )
         files = [folder / name for name in table["file_name"]]
         seen = self.selector.label(files)
-        attributes = corrected_attributes(self.run, self.selector.attributes)
+        attributes = seen_attributes(self.run, self.selector.attributes)
         shown = pd.DataFrame(cells_shown(seen, attributes)).astype(float)
         is_shown = shown.any(axis=1).to_numpy()
         shares = shown[is_shown].groupby(table.loc[is_shown, "subject"].to_numpy()).mean()

@@ -17,7 +17,7 @@ from probe.run.compare.measurement import MethodEvaluator
 from probe.run.compare.methods import BASE, all_methods, check_method, methods_of
 from probe.run.compare.rows import make_row, read_row, row_made_from, stale_row
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import corrected_attributes
+from probe.run.evaluation.corrected import seen_attributes
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import Answer, StudyStage
@@ -86,7 +86,7 @@ class CompareMethods(StudyStage):
         config = run.config.evaluate
         known = bench.classifier.attributes
         attributes = {evaluators.column(name): values for name, values in known.items()}
-        first, *others = corrected_attributes(run, known)
+        first, *others = seen_attributes(run, known)
         evaluator = MethodEvaluator(
             base=read_row(bench, BASE),
             reference=read_row(bench, REFERENCE),

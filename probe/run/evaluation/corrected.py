@@ -11,7 +11,7 @@ from probe.arrays import Mask
 from probe.errors import DataError
 from probe.run.folder import Run
 from probe.run.routing import attributes_of
-from probe.text.attributes import GENDER
+from probe.text.attributes import GENDER, Attribute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +25,16 @@ class Seen(NamedTuple):
     """Value, which is the kind of prompts that state it -> what the classifier calls it."""
 
 
-def corrected_attributes(run: Run, known: Mapping[str, Sequence[str]]) -> list[Seen]:
-    """Find the attributes that a run corrects among those of a classifier.
+def seen_attributes(
+    run: Run, known: Mapping[str, Sequence[str]], attributes: Sequence[Attribute] | None = None
+) -> list[Seen]:
+    """Find attributes among those of a classifier: those that a run corrects if not given.
 
     Gender is called what ``attribute``, ``female`` and ``male`` of ``[evaluate]`` say; others what
     their concept says. `DataError` if the classifier does not know one.
     """
     config, found = run.config.evaluate, []
-    for attribute in attributes_of(run):
+    for attribute in attributes_of(run) if attributes is None else attributes:
         if attribute.name != GENDER.name:
             found.append(Seen(*attribute.seen_by(known)))
             continue

@@ -17,7 +17,7 @@ from probe.images.plan import read_metadata
 from probe.images.reading import ImageBytes, Images
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.io.executors import Results, equal_parts, refuse_other
-from probe.run.evaluation.corrected import corrected_attributes
+from probe.run.evaluation.corrected import seen_attributes
 from probe.run.files import LABELS, SIDES
 from probe.run.folder import Run, stale_files
 from probe.text.checkpoints import model_revision, resolve_model
@@ -122,7 +122,7 @@ def load_classifier(run: Run) -> Classifier:
     return FaceClassifier(classifier, open_detector(detector), margin=margin, whole=SUBJECT)
 
 
-def classifier_names(run: Run, *, is_taught: bool) -> dict[str, str]:
+def classifier_names(run: Run, *, was_taught: bool) -> dict[str, str]:
     """Name the classifier that scores, that selected training images, and that taught the experts.
 
     The last two are the same one; empty where it did neither.
@@ -138,7 +138,7 @@ def classifier_names(run: Run, *, is_taught: bool) -> dict[str, str]:
     return {
         "scores": names["classifier"],
         "selects": names["selector"] if selects else "",
-        "teaches": names["selector"] if is_taught else "",
+        "teaches": names["selector"] if was_taught else "",
     }
 
 
@@ -153,7 +153,7 @@ def load_whole_classifier(run: Run, role: str = "classifier") -> WholeClassifier
     if folder not in run.classifiers:
         run.classifiers[folder] = load_classifier(folder, device=run.device)
     classifier: WholeClassifier = run.classifiers[folder]
-    corrected_attributes(run, classifier.attributes)
+    seen_attributes(run, classifier.attributes)
     return classifier
 
 

@@ -91,19 +91,19 @@ class Evaluate(Stage):
     def make(self, run: Run) -> None:
         """Write the labels, if they are not up to date, and what follows from them."""
         from probe.run.evaluation import evaluators
-        from probe.run.evaluation.corrected import corrected_attributes
+        from probe.run.evaluation.corrected import seen_attributes
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
         from probe.run.evaluation.other_attributes import other_attributes
         from probe.run.evaluation.side_effects import comparable_quality, measure_drift
-        from probe.run.teaching import is_taught
+        from probe.run.teaching import was_taught
 
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is reported before the long work.
         classifier, extractor = evaluators.load_classifier(run), evaluators.load_features(run)
         known = load_calibration(run, classifier.attributes)
         labels = evaluators.label_images(run, classifier)
-        first, *others = corrected_attributes(run, classifier.attributes)
+        first, *others = seen_attributes(run, classifier.attributes)
         measured = Measurement(
             labels=labels,
             attributes={
@@ -132,7 +132,7 @@ class Evaluate(Stage):
         drift = measure_drift(run, labels, extractor)
         quality = {**figures, **errors, "drift": drift, "model": run.config.model}
         quality["other_attributes"] = other_attributes(measured)
-        quality["classifiers"] = evaluators.classifier_names(run, is_taught=is_taught(run))
+        quality["classifiers"] = evaluators.classifier_names(run, was_taught=was_taught(run))
         write_json(run.folder / QUALITY, quality, made("quality"))
 
     def result(self, run: Run) -> Answer:

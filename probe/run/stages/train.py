@@ -96,6 +96,7 @@ class Train(Stage):
 
         from probe.io.artifacts import read_table
         from probe.run.images import n_examples
+        from probe.run.teaching import is_taught, was_taught
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
@@ -122,6 +123,11 @@ class Train(Stage):
                 f"{percent(accuracy['trained'][split])} of prompts (by thresholds alone "
                 f"{percent(accuracy['closed'][split])}; unsure and left alone "
                 f"{percent(abstained[split])}), bias score left {percent(left[split])}"
+            )
+        if is_taught(run) and not was_taught(run):
+            lines.append(
+                "the experts go as far as their words: the classifier that selects cannot teach "
+                "them, since it knows no occupations or passes no gradients (docs/attributes.md)"
             )
         lines += _measured_lines(run)
         found = {"gate_accuracy": accuracy, "bias_score_left": left, "n_examples": n}

@@ -54,7 +54,7 @@ class Stated(Study):
         import pandas as pd
 
         from probe.images.plan import GenerationPlan, planned_rows
-        from probe.run.evaluation.corrected import corrected_attributes
+        from probe.run.evaluation.corrected import seen_attributes
         from probe.run.evaluation.evaluators import load_whole_classifier
         from probe.run.images import make_both_sides
 
@@ -69,7 +69,7 @@ class Stated(Study):
                 of = planned_rows(kind, job, [said], n_images, config.seed)
                 rows += [{**row, "attribute": attribute.name, "asked": value} for row in of]
         images = make_both_sides(run, GenerationPlan(pd.DataFrame(rows)), "stated", label="stated")
-        [corrected, *_] = corrected_attributes(run, load_whole_classifier(run).attributes)
+        [corrected, *_] = seen_attributes(run, load_whole_classifier(run).attributes)
         names, resampling = images["attribute"], run.config.study.resampling
         found = {
             of.name: _measure(images[names == of.name], seen, corrected, resampling)
