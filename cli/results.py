@@ -21,8 +21,8 @@ from cli.output import echo, echo_answer, echo_evaluation, echo_json, given, ope
 from probe.io.settings import DTYPES
 
 _PLANNED = (
-    *("recipe", "side", "objective", "width", "unet_width", "n_experts", "style"),
-    "batch_size",
+    *("attributes", "keep", "cells", "recipe", "side", "objective", "width", "unet_width"),
+    *("n_experts", "style", "shown_images", "batch_size"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -19,6 +20,8 @@ GateKind = Literal["trained", "closed-form"]
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
 Reads = Literal["pooled", "bias_score", "words"]
 READS: tuple[Reads, ...] = get_args(Reads)
+IMAGES_OF_EACH = 4
+"""Images of each expert in a step of the teaching; our choice."""
 MAX_EXAMPLES = 1500
 """The paper's budget of training images."""
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -271,6 +274,22 @@ class TrainConfig(Settings):
     def corrects_everyone(self) -> bool:
         """Whether the gate opens for every person: no expert serves a prompt as a whole."""
         return "top1" not in SERVED[self.objective]
+
+    @property
+    def has_many_values(self) -> bool:
+        """Whether several attributes are corrected, or one of more than two values."""
+        return [len(of.values) for of in load_attributes(self.attributes)] != [2]
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether a classifier is to teach the experts: of gender alone only to keep others."""
+        return self.shown_images > 0 and (self.has_many_values or self.keep != "")
+
+    def taught_batches(self, n_experts: int) -> tuple[int, int]:
+        """Return the images of a step in which a classifier teaches, and the number of steps."""
+        n_images = self.shown_images * n_experts / len(load_attributes(self.attributes))
+        batch_size = min(self.batch_size, IMAGES_OF_EACH * n_experts)
+        return batch_size, math.ceil(n_images / (batch_size * self.accumulate))
 
     @property
     def has_unet(self) -> bool:

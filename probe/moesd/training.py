@@ -1,6 +1,5 @@
 """Train a correction: fit the gate, then minimise one objective after another."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -28,7 +27,7 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
-from probe.moesd.objectives.shown import IMAGES_OF_EACH, ShownValues, Teacher
+from probe.moesd.objectives.shown import ShownValues, Teacher
 from probe.moesd.objectives.states import CounterfactualStates, leaves_out_positions
 from probe.moesd.router import SERVED, Router
 from probe.moesd.targets import Target
@@ -205,10 +204,8 @@ def _objectives(
     ]
     if teacher is not None:
         people = table["subject"][is_training].tolist()
-        n_experts = len(moesd.experts.names)
-        n_images = config.shown_images * n_experts / len(moesd.attributes)
-        n = min(config.batch_size, IMAGES_OF_EACH * n_experts)
-        batches = {**batches, "batch_size": n}
+        n, n_steps = config.taught_batches(len(moesd.experts.names))
+        batches |= {"batch_size": n, "checkpointing": config.checkpointing}
         shown = partial(ShownValues, moesd, neutral, people, pipeline, teacher, **batches)
-        found.append((shown, math.ceil(n_images / (n * config.accumulate))))
+        found.append((shown, n_steps))
     return found

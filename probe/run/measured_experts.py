@@ -11,6 +11,7 @@ import pandas as pd
 
 from probe.images.intervention import Condition
 from probe.images.plan import GenerationPlan, planned_rows
+from probe.moesd.config import TrainConfig
 from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
@@ -20,7 +21,7 @@ from probe.run.evaluation.looking import look_with
 from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import make_images, training_lexicon
-from probe.run.teaching import has_many_values, looked_at_from
+from probe.run.teaching import looked_at_from
 from probe.text.attributes import cells_of
 from probe.text.templates import fill
 
@@ -32,7 +33,8 @@ _FOLDER = f"{MOESD}/measured"
 
 def is_measured(run: Run) -> bool:
     """Whether experts are measured: those of an attribute of more than two values, and of cells."""
-    return run.config.train.measured_images > 0 and has_many_values(run)
+    config: TrainConfig = run.config.train
+    return config.measured_images > 0 and config.has_many_values
 
 
 def measured_from(run: Run) -> str:

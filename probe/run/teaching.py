@@ -10,27 +10,15 @@ from probe.run.evaluation import evaluators
 from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import generation_line
-from probe.run.routing import attributes_of
 from probe.text.concepts import load_attributes
 
 if TYPE_CHECKING:
     from probe.moesd.objectives.shown import Teacher
 
 
-def is_taught(run: Run) -> bool:
-    """Whether a run asks for a teacher: gender alone has none, unless others are kept."""
-    config = run.config.train
-    return config.shown_images > 0 and (has_many_values(run) or config.keep != "")
-
-
 def was_taught(run: Run) -> bool:
     """Whether a classifier taught the experts of the run's correction."""
     return bool(read_json(run.folder / MOESD / "config.json", kind="moesd")[0].get("taught"))
-
-
-def has_many_values(run: Run) -> bool:
-    """Whether a run corrects several attributes, or one of more than two values."""
-    return [len(of.values) for of in attributes_of(run)] != [2]
 
 
 def looked_at_from(run: Run, kind: str) -> str:
@@ -41,7 +29,7 @@ def looked_at_from(run: Run, kind: str) -> str:
 
 def taught_from(run: Run) -> str:
     """Hash what the teaching depends on beside the settings of the training; empty without it."""
-    return looked_at_from(run, "taught") if is_taught(run) else ""
+    return looked_at_from(run, "taught") if run.config.train.is_taught else ""
 
 
 def teacher_of(run: Run) -> Teacher | None:
@@ -51,7 +39,7 @@ def teacher_of(run: Run) -> Teacher | None:
     It has to know occupations, or nothing would hold them, and to pass gradients. If it does not,
     None is returned, or attributes that are to be kept are refused by an `OptionError`.
     """
-    if not is_taught(run):
+    if not run.config.train.is_taught:
         return None
     from probe.images.attributes import AttributeClassifier
     from probe.moesd.objectives.shown import OF_KEPT, OF_OTHERS, Teacher

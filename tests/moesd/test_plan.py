@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from cli.main import main
 from probe.errors import ModelError, OptionError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
+from probe.moesd.objectives.shown import ShownValues, Teacher
 from probe.moesd.plan import plan_training
 from probe.moesd.plan.costs import measure_costs
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
+from probe.text.concepts import load_attributes
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """Known from `probe/data/shapes.toml`."""
@@ -170,3 +173,51 @@ def test_a_model_whose_costs_are_unknown_is_refused(tmp_path):
         plan_training(STABLE_DIFFUSION, resolution=100)
     with pytest.raises(ModelError, match="unknown model"):
         plan_training("nosuch")
+
+
+@pytest.mark.slow
+def test_what_a_classifier_teaches_is_planned(pipeline_folder):
+    assert plan_training(pipeline_folder, TrainConfig()).teaching is None
+    plain = plan_training(pipeline_folder, TrainConfig(attributes="age", shown_images=0))
+    assert plain.teaching is None
+    config = TrainConfig(attributes="gender,skin_tone", shown_images=100, batch_size=20, width=4)
+    plan = plan_training(pipeline_folder, config)
+    n_experts = 2 + 4 + 8
+    of_gender = plan_training(pipeline_folder, TrainConfig(width=4)).trainable["text_experts"]
+    assert plan.trainable["text_experts"] == n_experts * of_gender // 2
+    of = plan.teaching
+    assert (of.batch_size, of.n_steps) == (20, 100 * n_experts // 2 // 20)
+    assert 0 < of.gigabytes_checkpointed < of.gigabytes / 3
+    assert f"a classifier teaches the experts: {of.n_steps} steps of 20 images" in plan.summary()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_memory_of_a_teaching_is_what_autograd_saves(town, pipeline_folder):
+    config = TrainConfig(attributes="age", latent_steps=1, shown_images=1, gate_reads="bias_score")
+    moesd = town.train(config=config, attributes=load_attributes("age"))
+    moesd.experts.requires_grad_(True)
+    pipeline, ages = load_pipeline(pipeline_folder), ["young", "middle-aged", "old"]
+    known = {"age": ages, "subject": ["nurse", "baker"], "gender": ["man", "woman"]}
+
+    def logits(pixels):
+        return {name: pixels.mean(dim=(2, 3))[:, : len(of)] for name, of in known.items()}
+
+    classifier = SimpleNamespace(attributes=known, model=torch.nn.Identity(), logits=logits)
+    teacher = Teacher(classifier, [("age", ages)], "subject", 3.0, kept=["gender"])
+    prompts = ["a photo of a nurse"]
+    of = ShownValues(moesd, prompts, ["nurse"], pipeline, teacher, batch_size=12, seed=0)
+    networks = (pipeline.unet, pipeline.vae, moesd.experts)
+    weights = {w.untyped_storage().data_ptr() for of in networks for w in of.parameters()}
+    saved = {}
+
+    def keep(tensor):
+        saved[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        of.loss()
+    n_bytes = sum(of.untyped_storage().nbytes() for at, of in saved.items() if at not in weights)
+    plan = plan_training(pipeline_folder, config)
+    constant = 4 * sum(plan.frozen.values())
+    assert 1e9 * plan.teaching.gigabytes - constant == pytest.approx(n_bytes, rel=0.1)

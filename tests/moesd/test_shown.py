@@ -45,10 +45,20 @@ def of_cells(town):
     return town.train(config=CONFIG, attributes=load_attributes(CONFIG.attributes))
 
 
-def objective(moesd, classifier, pipeline, *, labels=LABELS, subjects=("nurse", "baker"), **more):
+def objective(
+    moesd,
+    classifier,
+    pipeline,
+    *,
+    labels=LABELS,
+    subjects=("nurse", "baker"),
+    checkpointing=False,
+    **more,
+):
     teacher = Teacher(classifier, labels, "subject", 3.0, **more)
     prompts = [f"a photo of a {subject}" for subject in subjects]
-    return ShownValues(moesd, prompts, subjects, pipeline, teacher, batch_size=14, seed=0)
+    batches = {"batch_size": 14, "seed": 0, "checkpointing": checkpointing}
+    return ShownValues(moesd, prompts, subjects, pipeline, teacher, **batches)
 
 
 def test_each_expert_is_asked_for_its_values(of_cells, classifier):
@@ -79,6 +89,22 @@ def test_the_gradient_reaches_every_expert_and_nothing_else(of_cells, classifier
     assert not of_cells.token.vector.requires_grad
     frozen = (pipeline.unet, pipeline.vae, pipeline.text_encoder, classifier.model)
     assert all(weight.grad is None for of in frozen for weight in of.parameters())
+
+
+def test_checkpointing_changes_no_gradient(of_cells, classifier, pipeline_folder):
+    pipeline, found = load_pipeline(pipeline_folder), []
+    of_cells.experts.requires_grad_(True)
+    with torch.no_grad():
+        for weight in of_cells.experts.parameters():
+            weight += 0.01  # so that every layer has a gradient
+    for checkpointing in (False, True):
+        of = objective(of_cells, classifier, pipeline, checkpointing=checkpointing, kept=["age"])
+        of_cells.experts.zero_grad()
+        of.loss().backward()
+        found.append([weight.grad.clone() for weight in of.parameters])
+    assert all(gradient.any() for gradient in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 
 
 def test_batches_are_drawn_alike_by_all_processes(of_cells, classifier, pipeline_folder):

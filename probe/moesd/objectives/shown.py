@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from probe.errors import DataError
 from probe.images.intervention import with_states
@@ -18,8 +19,6 @@ from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.experts import Adapter, Experts, expert_names
 from probe.text.attributes import AND
 
-IMAGES_OF_EACH = 4
-"""Images of each expert in a step; our choice."""
 OF_KEPT, OF_OTHERS = 1.0, 0.15
 """Weights of an attribute that is asked to be kept, and of the others that are held; our choice."""
 N_STEPS = 6
@@ -71,6 +70,9 @@ class ShownValues:
         classifier does not know are left out; a `DataError` if it knows none.
     batch_size : int
         Images per step.
+    checkpointing : bool
+        Hold the denoiser's tensors of one denoising step at a time, and decode image by image: the
+        same gradient with a sixth of the memory, and each step is computed twice.
 
     References
     ----------
@@ -93,6 +95,7 @@ class ShownValues:
         *,
         batch_size: int,
         seed: int,
+        checkpointing: bool = False,
     ) -> None:
         known = teacher.classifier.attributes[teacher.subject]
         rows = [row for row, subject in enumerate(subjects) if subject in known]
@@ -103,7 +106,7 @@ class ShownValues:
             )
         chosen = [prompts[row] for row in rows]
         self._correction, self._teacher = correction, teacher
-        self._batch_size = batch_size
+        self._batch_size, self._checkpointing = batch_size, checkpointing
         self._model = image_model(pipeline)
         for frozen in (self._model.network, pipeline.vae, teacher.classifier.model):
             frozen.requires_grad_(False)
@@ -153,10 +156,18 @@ class ShownValues:
 
     def _seen(self, given: Conditions, noise: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the classifier's logits for the images of a batch."""
-        logits: dict[str, torch.Tensor] = self._teacher.classifier.logits(
-            self._model.pixels(self._denoised(given, noise))
-        )
-        return logits
+        latents = self._denoised(given, noise)
+        each = [
+            self._called(lambda of: self._teacher.classifier.logits(self._model.pixels(of)), part)
+            for part in latents.split(1 if self._checkpointing else len(latents))
+        ]
+        return {name: torch.cat([logits[name] for logits in each]) for name in each[0]}
+
+    def _called(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function, whose tensors are computed again for the gradient if asked for."""
+        if not self._checkpointing:
+            return function(*args)
+        return checkpoint(function, *args, use_reentrant=False)
 
     def _denoised(self, given: Conditions, noise: torch.Tensor) -> torch.Tensor:
         """Denoise latents of pure noise, and let gradients pass to the conditions."""
@@ -167,7 +178,7 @@ class ShownValues:
         for time, then in zip(points[:-1].tolist(), [*points[1:-1].tolist(), None], strict=True):
             times = torch.full((n,), time, device=latents.device)
             start = latents.detach()
-            predicted = model.predict(start, times, given)
+            predicted = self._called(model.predict, start, times, given)
             if empty is not None:
                 with torch.no_grad():
                     plain = model.predict(start, times, empty)

@@ -32,6 +32,13 @@ class Costs:
     """With checkpointing: the inputs of the blocks, and all tensors of the largest block."""
 
 
+def measure_decoding(model: Any, size: int) -> Costs:
+    """Count the decoding of an image of ``size`` pixels, with the gradient to its latents."""
+    vae, scale = model.pipeline.vae, model.pipeline.vae_scale_factor
+    latents = torch.empty(1, vae.config.latent_channels, size // scale, size // scale)
+    return _measured(vae, None, vae.decode, latents.to("meta").requires_grad_(True))
+
+
 def measure_costs(denoiser: Any, experts: UNetExperts | None, *args: Any, **kwargs: Any) -> Costs:
     """Count one forward and one backward pass on the meta device, of these arguments.
 
@@ -39,21 +46,26 @@ def measure_costs(denoiser: Any, experts: UNetExperts | None, *args: Any, **kwar
     Attention is assumed to be fused: it saves its inputs and its output. The backward pass stops
     where nothing earlier is trained. Without experts the gradient goes to the text states.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     args, kwargs = tree_map(
         lambda of: of.to("meta") if isinstance(of, torch.Tensor) else of, (args, kwargs)
     )
-    kwargs["return_dict"] = False
-    saved = _SavedTensors(denoiser, experts)
     kwargs["encoder_hidden_states"].requires_grad_(True)
+    return _measured(denoiser, experts, denoiser, *args, **kwargs)
+
+
+def _measured(
+    network: Any, experts: UNetExperts | None, call: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Costs:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    saved = _SavedTensors(network, experts)
     with ExitStack() as stack:
         if experts is not None:
-            stack.enter_context(RoutedUNet(denoiser, experts)).set_routes([experts.names[-1]])
+            stack.enter_context(RoutedUNet(network, experts)).set_routes([experts.names[-1]])
         counter = stack.enter_context(FlopCounterMode(display=False))
         stack.enter_context(_FusedAttention())
         with saved.watching():
-            predicted = denoiser(*args, **kwargs)[0]
+            predicted = call(*args, **{**kwargs, "return_dict": False})[0]
         forward = counter.get_total_flops()
         predicted.sum().backward()
         backward = counter.get_total_flops() - forward

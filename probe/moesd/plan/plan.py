@@ -10,12 +10,14 @@ from probe.images.costs import ImagePlan, given_to_denoiser, meta_model, plan_im
 from probe.images.shapes import Shapes
 from probe.io.settings import at_least
 from probe.moesd.config import TrainConfig
-from probe.moesd.experts import Experts, n_weights
+from probe.moesd.experts import Experts, expert_names, n_weights, with_cells
 from probe.moesd.gate import count_features
-from probe.moesd.plan.costs import measure_costs
+from probe.moesd.objectives.shown import N_STEPS
+from probe.moesd.plan.costs import Costs, measure_costs, measure_decoding
 from probe.moesd.unet_experts import UNetExperts
 from probe.stats.notation import percent
 from probe.text.challenge_prompts import KINDS
+from probe.text.concepts import load_attributes
 
 BATCH_SIZES = (1, 4, 16)
 _BYTES = 4  # of a number
@@ -33,6 +35,20 @@ class Memory:
     gigabytes: float
     gigabytes_checkpointed: float
     """With gradient checkpointing of the U-Net, which runs its forward pass twice."""
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What it costs that a classifier teaches the experts by images; the classifier is left out."""
+
+    n_steps: int
+    batch_size: int
+    """Images of a step."""
+    gigabytes: float
+    gigabytes_checkpointed: float
+    flops_step: int
+    """Of a step: the images' predictions and gradients, the base model's images of the same noise,
+    and the decoding of both."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,8 @@ class TrainingPlan:
     """Of a step: per image the corrected prediction and its gradient, and the frozen model's
     prediction unless the objective is ``noise``; 0 where the image model is not needed."""
     images: ImagePlan
+    teaching: Teaching | None = None
+    """Where a classifier teaches the experts."""
 
     @property
     def n_trainable(self) -> int:
@@ -104,8 +122,14 @@ class TrainingPlan:
             )
         if self.flops_step:
             lines.append(f"a step of {self.batch_size} images: {self.flops_step / 1e12:.2g} TFLOP")
-        else:
+        elif self.teaching is None:
             lines.append("trained on the text encoder alone: no image model is needed")
+        if (of := self.teaching) is not None:
+            lines.append(
+                f"a classifier teaches the experts: {of.n_steps} steps of {of.batch_size} images, "
+                f"{of.flops_step / 1e12:.2g} TFLOP each, about {of.gigabytes:.2g} GB, "
+                f"{of.gigabytes_checkpointed:.2g} GB with gradient checkpointing"
+            )
         return "\n".join([*lines, self.images.summary()])
 
 
@@ -148,9 +172,10 @@ def plan_training(
             experts = UNetExperts.start(
                 denoiser, width=config.unet_width, n_experts=config.n_experts, style=config.style
             )
-        on_states = [
-            Experts(int(of.hidden_size), width=config.width, style=config.style) for of in texts
-        ]
+        corrected = with_cells(load_attributes(config.attributes), has_cells=config.cells)
+        of_states: dict[str, Any] = {"width": config.width, "style": config.style}
+        of_states["names"] = expert_names(corrected)
+        on_states = [Experts(int(of.hidden_size), **of_states) for of in texts]
     if resolution is not None:
         at_least("resolution", resolution, _LEAST_RESOLUTION)
     images = plan_images(shapes, dtype=dtype, resolution=resolution, device=device)
@@ -187,6 +212,11 @@ def plan_training(
         )
         for n in sorted({*BATCH_SIZES, config.batch_size} if config.needs_pictures else ())
     ]
+    teaching = None
+    if config.is_taught:
+        n_predictions = 2 if pictured.is_guided(images.guidance_scale) else 1
+        of_image = costs, measure_decoding(pictured, size), n_predictions
+        teaching = _teaching(config, len(on_states[0].names), *of_image, constant)
     per_image = (2 - (config.objective == "noise")) * costs.forward_flops + costs.backward_flops
     return TrainingPlan(
         model=str(model),
@@ -202,4 +232,26 @@ def plan_training(
         flops_backward=costs.backward_flops,
         flops_step=config.batch_size * per_image if config.needs_pictures else 0,
         images=images,
+        teaching=teaching,
+    )
+
+
+def _teaching(
+    config: TrainConfig,
+    n_experts: int,
+    costs: Costs,
+    decoding: Costs,
+    n_predictions: int,
+    constant: int,
+) -> Teaching:
+    n, n_steps = config.taught_batches(n_experts)
+    denoising = N_STEPS * (2 * n_predictions * costs.forward_flops + costs.backward_flops)
+    once = n * costs.checkpointed_bytes  # one denoising step is held, and one image decoded
+    return Teaching(
+        n_steps=n_steps,
+        batch_size=n,
+        gigabytes=(constant + n * (N_STEPS * costs.activation_bytes + decoding.activation_bytes))
+        / 1e9,
+        gigabytes_checkpointed=(constant + max(once, decoding.activation_bytes)) / 1e9,
+        flops_step=n * (denoising + 2 * decoding.forward_flops + decoding.backward_flops),
     )

@@ -96,7 +96,7 @@ class Train(Stage):
 
         from probe.io.artifacts import read_table
         from probe.run.images import n_examples
-        from probe.run.teaching import is_taught, was_taught
+        from probe.run.teaching import was_taught
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
@@ -124,7 +124,7 @@ class Train(Stage):
                 f"{percent(accuracy['closed'][split])}; unsure and left alone "
                 f"{percent(abstained[split])}), bias score left {percent(left[split])}"
             )
-        if is_taught(run) and not was_taught(run):
+        if run.config.train.is_taught and not was_taught(run):
             lines.append(
                 "the experts go as far as their words: the classifier that selects cannot teach "
                 "them, since it knows no occupations or passes no gradients (docs/attributes.md)"
