@@ -45,7 +45,9 @@ class Teaching:
     batch_size: int
     """Images of a step."""
     gigabytes: float
+    """All weights, and what a step keeps for its gradient."""
     gigabytes_checkpointed: float
+    """With gradient checkpointing: a step keeps one call of the denoiser, and decodes one image."""
     flops_step: int
     """Of a step: the images' predictions and gradients, the base model's images of the same noise,
     and the decoding of both."""
