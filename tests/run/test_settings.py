@@ -15,6 +15,7 @@ from probe.audit.release_gate import Bound, _names, check_names
 from probe.errors import ArtifactError, DataError, OptionError, ProbeError, StageError
 from probe.moesd.model import MoESD
 from probe.run import Experiment
+from probe.run.config import Config
 from probe.run.registry import STAGES
 from probe.run.stages import generate
 from probe.run.sweep import parse_axes, run_sweep
@@ -173,6 +174,8 @@ def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp
     assert MoESD.load(moved / "moesd").recipe == line
     swept = run_sweep(moved, parse_axes(["train.diffusion_steps=2"]))  # reads them from the run
     assert len(swept.table["variant"].unique()) == 1
+    variant = moved / "sweeps/diffusion_steps/diffusion_steps=2"
+    assert not Config.read(variant).train.reads_validation  # they are what it is compared by
 
 
 @pytest.fixture

@@ -141,6 +141,7 @@ def test_a_sweep_of_the_guidance_keeps_the_correction(run):
         folder = run / "sweeps/guidance_scale" / f"guidance_scale={value}"
         assert (folder / "moesd/experts.safetensors").read_bytes() == weights
         assert Config.read(folder).generate.n_images == 2
+        assert Config.read(folder).train.reads_validation
 
 
 @pytest.mark.slow
