@@ -8,7 +8,7 @@ from probe.run.files import EVALUATION, LABELS, SHARES
 from probe.run.folder import Run
 from probe.run.registry import Answer, register
 from probe.run.study import Study, Tables
-from probe.stats.notation import bracketed, interval, p_value, percent
+from probe.stats.notation import bracketed, interval, number, p_value, percent
 
 FOLDER = "intersections"
 _TITLES = {"base": "base", "moesd": "corrected"}
@@ -90,7 +90,7 @@ def _lines(figures: dict[str, Any], first: str) -> Iterator[str]:
         for side, side_title in _TITLES.items():
             of, within = found[side], found[side]["dependence_within_subjects"]
             yield (
-                f"{name}, {side_title}: {interval(of['hidden'])} of {of['joint']:.3f} nats of "
+                f"{name}, {side_title}: {interval(of['hidden'])} of {number(of['joint'])} nats of "
                 f"unfairness show in no attribute alone (n = {of['n']}); attributes depend within "
                 f"occupations by {within['corrected']:.3f} nats, {p_value(within['p'])}"
             )
