@@ -1,5 +1,6 @@
 """Experts that a classifier teaches by images: the objective, its settings and its teacher."""
 
+from copy import deepcopy
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -40,9 +41,14 @@ def classifier():
     return load_classifier(TINYTOWN / "classifier")
 
 
-@pytest.fixture
-def of_cells(town):
+@pytest.fixture(scope="module")
+def trained(town):
     return town.train(config=CONFIG, attributes=load_attributes(CONFIG.attributes))
+
+
+@pytest.fixture
+def of_cells(trained):
+    return replace(trained, experts=deepcopy(trained.experts))
 
 
 def objective(
@@ -91,6 +97,7 @@ def test_the_gradient_reaches_every_expert_and_nothing_else(of_cells, classifier
     assert all(weight.grad is None for of in frozen for weight in of.parameters())
 
 
+@pytest.mark.slow
 def test_checkpointing_changes_no_gradient(of_cells, classifier, pipeline_folder):
     pipeline, found = load_pipeline(pipeline_folder), []
     of_cells.experts.requires_grad_(True)
