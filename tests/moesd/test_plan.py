@@ -186,8 +186,8 @@ def test_what_a_classifier_teaches_is_planned(pipeline_folder):
     of_gender = plan_training(pipeline_folder, TrainConfig(width=4)).trainable["text_experts"]
     assert plan.trainable["text_experts"] == n_experts * of_gender // 2
     of = plan.teaching
-    assert (of.batch_size, of.n_steps) == (20, 100 * n_experts // 2 // 20)
-    assert 0 < of.gigabytes_checkpointed < of.gigabytes / 3
+    assert (of.memory.batch_size, of.n_steps) == (20, 100 * n_experts // 2 // 20)
+    assert 0 < of.memory.gigabytes_checkpointed < of.memory.gigabytes / 3
     assert f"a classifier teaches the experts: {of.n_steps} steps of 20 images" in plan.summary()
 
 
@@ -220,4 +220,4 @@ def test_the_memory_of_a_teaching_is_what_autograd_saves(town, pipeline_folder):
     n_bytes = sum(of.untyped_storage().nbytes() for at, of in saved.items() if at not in weights)
     plan = plan_training(pipeline_folder, config)
     constant = 4 * sum(plan.frozen.values())
-    assert 1e9 * plan.teaching.gigabytes - constant == pytest.approx(n_bytes, rel=0.1)
+    assert 1e9 * plan.teaching.memory.gigabytes - constant == pytest.approx(n_bytes, rel=0.1)

@@ -36,18 +36,21 @@ class Memory:
     gigabytes_checkpointed: float
     """With gradient checkpointing of the U-Net, which runs its forward pass twice."""
 
+    def __str__(self) -> str:
+        return (
+            f"about {self.gigabytes:.2g} GB, {self.gigabytes_checkpointed:.2g} GB with gradient "
+            "checkpointing"
+        )
+
 
 @dataclass(frozen=True)
 class Teaching:
     """What it costs that a classifier teaches the experts by images; the classifier is left out."""
 
     n_steps: int
-    batch_size: int
-    """Images of a step."""
-    gigabytes: float
-    """All weights, and what a step keeps for its gradient."""
-    gigabytes_checkpointed: float
-    """With gradient checkpointing: a step keeps one call of the denoiser, and decodes one image."""
+    memory: Memory
+    """Of a step; with gradient checkpointing it keeps one call of the denoiser, and decodes image
+    by image."""
     flops_step: int
     """Of a step: the images' predictions and gradients, the base model's images of the same noise,
     and the decoding of both."""
@@ -118,19 +121,15 @@ class TrainingPlan:
                 f"{self.n_sites} attentions to the text"
             )
         for row in self.memory:
-            lines.append(
-                f"memory, {row.batch_size} of {row.resolution} px: about {row.gigabytes:.2g} GB, "
-                f"{row.gigabytes_checkpointed:.2g} GB with gradient checkpointing"
-            )
+            lines.append(f"memory, {row.batch_size} of {row.resolution} px: {row}")
         if self.flops_step:
             lines.append(f"a step of {self.batch_size} images: {self.flops_step / 1e12:.2g} TFLOP")
         elif self.teaching is None:
             lines.append("trained on the text encoder alone: no image model is needed")
         if (of := self.teaching) is not None:
             lines.append(
-                f"a classifier teaches the experts: {of.n_steps} steps of {of.batch_size} images, "
-                f"{of.flops_step / 1e12:.2g} TFLOP each, about {of.gigabytes:.2g} GB, "
-                f"{of.gigabytes_checkpointed:.2g} GB with gradient checkpointing"
+                f"a classifier teaches the experts: {of.n_steps} steps of {of.memory.batch_size} "
+                f"images, {of.flops_step / 1e12:.2g} TFLOP each, {of.memory}"
             )
         return "\n".join([*lines, self.images.summary()])
 
@@ -175,9 +174,11 @@ def plan_training(
                 denoiser, width=config.unet_width, n_experts=config.n_experts, style=config.style
             )
         corrected = with_cells(load_attributes(config.attributes), has_cells=config.cells)
-        of_states: dict[str, Any] = {"width": config.width, "style": config.style}
-        of_states["names"] = expert_names(corrected)
-        on_states = [Experts(int(of.hidden_size), **of_states) for of in texts]
+        names = expert_names(corrected)
+        on_states = [
+            Experts(int(of.hidden_size), width=config.width, style=config.style, names=names)
+            for of in texts
+        ]
     if resolution is not None:
         at_least("resolution", resolution, _LEAST_RESOLUTION)
     images = plan_images(shapes, dtype=dtype, resolution=resolution, device=device)
@@ -218,7 +219,7 @@ def plan_training(
     if config.is_taught:
         n_predictions = 2 if pictured.is_guided(images.guidance_scale) else 1
         of_image = costs, measure_decoding(pictured, size), n_predictions
-        teaching = _teaching(config, len(on_states[0].names), *of_image, constant)
+        teaching = _teaching(config, len(names), *of_image, constant, size)
     per_image = (2 - (config.objective == "noise")) * costs.forward_flops + costs.backward_flops
     return TrainingPlan(
         model=str(model),
@@ -245,15 +246,19 @@ def _teaching(
     decoding: Costs,
     n_predictions: int,
     constant: int,
+    resolution: int,
 ) -> Teaching:
     n, n_steps = config.taught_batches(n_experts)
     denoising = N_STEPS * (2 * n_predictions * costs.forward_flops + costs.backward_flops)
     once = n * costs.checkpointed_bytes  # one denoising step is held, and one image decoded
+    whole = n * (N_STEPS * costs.activation_bytes + decoding.activation_bytes)
     return Teaching(
         n_steps=n_steps,
-        batch_size=n,
-        gigabytes=(constant + n * (N_STEPS * costs.activation_bytes + decoding.activation_bytes))
-        / 1e9,
-        gigabytes_checkpointed=(constant + max(once, decoding.activation_bytes)) / 1e9,
+        memory=Memory(
+            batch_size=n,
+            resolution=resolution,
+            gigabytes=(constant + whole) / 1e9,
+            gigabytes_checkpointed=(constant + max(once, decoding.activation_bytes)) / 1e9,
+        ),
         flops_step=n * (denoising + 2 * decoding.forward_flops + decoding.backward_flops),
     )
