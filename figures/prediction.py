@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 @table_figure(
     "mixture",
     reads=add_source("mixture"),
-    caption="Share of women in the base model's images against the share estimated from its "
-    "denoiser before any image is made: the weight with which its predictions under the explicit "
-    "prompts mix into the one under the neutral prompt at pure noise. Nothing is fitted to "
-    "images. Bars: 95 % intervals of the observed shares.",
+    caption="Share of women, or of each value of what is corrected, in the base model's images "
+    "against the share estimated from its denoiser before any image is made: the weight with which "
+    "its predictions under the explicit prompts mix into the one under the neutral prompt at pure "
+    "noise. Nothing is fitted to images. Bars: 95 % intervals of the observed shares.",
     alt="Scatter plot of observed against estimated shares with the diagonal.",
 )
 @styled
 def denoiser_shares(table: DataFrame) -> Figure:
-    """Draw the observed share of women against the share estimated from the denoiser."""
-    label = "share of women estimated from the denoiser"
-    return _against_observed(table, "read", label, table, "training occupations")
+    """Draw the observed shares against those estimated from the denoiser."""
+    values = table["value"].unique()
+    what = "women" if [*values] == ["female"] else values[0] if len(values) == 1 else "each value"
+    if len(values) > 1:
+        table = table.assign(name=table["subject"] + ", " + table["value"])
+    label = f"share of {what} estimated from the denoiser"
+    return _against_observed(table, "read", label, table, "training occupations", what=what)
 
 
 @table_figure(
@@ -50,7 +54,13 @@ def predicted_shares(table: DataFrame) -> Figure:
 
 
 def _against_observed(
-    table: DataFrame, x: str, label: str, with_interval: DataFrame, trained: str
+    table: DataFrame,
+    x: str,
+    label: str,
+    with_interval: DataFrame,
+    trained: str,
+    *,
+    what: str = "women",
 ) -> Figure:
     """Draw ``share`` against the column ``x``, with intervals and names of some rows."""
     figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
@@ -67,7 +77,7 @@ def _against_observed(
         axes.scatter(
             rows[x], rows["share"], color=face, edgecolor=color, s=14, label=name, zorder=3
         )
-    axes.set(xlabel=label, ylabel="share of women in the images")
+    axes.set(xlabel=label, ylabel=f"share of {what} in the images")
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     parts = np.linspace(0.0, 1.0, 40)
     on_bars = [
@@ -77,11 +87,13 @@ def _against_observed(
     ]
     name_points(
         axes,
-        with_interval[[x, "share", "subject"]].itertuples(index=False),
+        with_interval[[x, "share", "name" if "name" in table else "subject"]].itertuples(
+            index=False
+        ),
         obstacles=on_bars + table[[x, "share"]].to_numpy(float).tolist(),
     )
     legend_below(figure, axes)
     off = 100 * (with_interval[x] - with_interval["share"]).abs().mean()
     text = f"{label.capitalize()}: off by {counted(round(off), 'points')} on average"
-    set_title(figure, f"{text} for {len(with_interval)} occupations")
+    set_title(figure, f"{text} for {with_interval['subject'].nunique()} occupations")
     return figure

@@ -104,7 +104,7 @@ def check_value(item: Field[Any], value: Any) -> None:
 
 
 def typed_settings(kind: type[Settings], table: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check names and types of values of settings; an int may stand for a float."""
+    """Check names and types of values of settings; an int may be a float, and a number text."""
     known = {item.name: type(item.default) for item in fields(kind)}
     typed = {}
     for name, value in values.items():
@@ -113,6 +113,8 @@ def typed_settings(kind: type[Settings], table: str, values: Mapping[str, Any]) 
         expected = known[name]
         if expected is float and type(value) is int:
             value = float(value)
+        if expected is str and type(value) in (int, float):
+            value = str(value)
         if type(value) is not expected:
             raise OptionError(f"{name} is {value!r}; needed a value of type {expected.__name__}")
         typed[name] = value

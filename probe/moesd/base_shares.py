@@ -10,6 +10,7 @@ from probe.images.models.lookup import image_model
 from probe.moesd.correction import Correction
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import EstimatedShares, estimate_shares
+from probe.text.attributes import cells_of
 from probe.text.templates import fill
 
 _N_CHECKED = 12  # prompts by which a denoiser is checked
@@ -25,7 +26,8 @@ def base_shares(
 ) -> Double:
     """Estimate from the denoiser the base model's share of each value, (n_prompts, K)."""
     found = _estimated(correction, pipeline, prompts, n_noises=16, are_people=are_people)
-    return correction.router.shift(guidance_scale).apply(found.shares)
+    shift = correction.router.shift(guidance_scale, n_values=found.shares.shape[1])
+    return shift.apply(found.shares)
 
 
 def check_explained(correction: Correction, pipeline: Any) -> None:
@@ -51,7 +53,7 @@ def _estimated(
     n_noises: int,
     are_people: bool = True,
 ) -> EstimatedShares:
-    model, words = image_model(pipeline), Counterfactuals(correction.router.words)
+    model, words = image_model(pipeline), Counterfactuals(cells_of(correction.attributes).words)
     return estimate_shares(
         model,
         model.conditions(prompts),

@@ -39,21 +39,20 @@ _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 times the golden ratio's fraction, odd
 class Router:
     """Decide which expert corrects each image of a prompt that opens the gate.
 
-    ``top1``: the prompt's expert, by its bias score (the paper's). ``calibrated``: one expert for a
-    prompt, as strong as the denoiser says is needed for the target. ``bernoulli``: each image's
-    seed draws its expert with the target's shares, independently. ``stratified``: likewise, but the
-    draws of consecutive seeds are spread evenly. ``minimal``: as ``stratified``, but only as many
-    images as the base model is short of. The route of an image depends on its prompt and its own
-    seed, and on no other image.
+    ``top1``: the prompt's expert, by its bias score (the paper's). ``calibrated``: the experts of
+    the values that a prompt lacks, as strong as the denoiser says is needed for the target.
+    ``bernoulli``: each image's seed draws its expert with the target's shares, independently.
+    ``stratified``: likewise, but the draws of consecutive seeds are spread evenly. ``minimal``: as
+    ``stratified``, but only as many images as the base model is short of. The route of an image
+    depends on its prompt and its own seed, and on no other image.
     """
 
     kind: str = "top1"
     target: Target = field(default_factory=lambda: Target.parity(2))
-    """Shares to reach, in the order of `words`; with ``top1`` always parity."""
+    """Shares to reach, of the values of the first attribute or of the cells of all; with ``top1``
+    always parity."""
     strength: float = 1.0
     """Share of the correction that is applied, from 0 (the base model) to 1."""
-    words: tuple[str, ...] = ("female", "male")
-    """The word that states each value, by which the denoiser is asked for shares."""
     guidance: ShareShift | None = None
     """How guidance shifts the predicted shares, as measured; None: `guidance_law`."""
     min_explained: float = MIN_EXPLAINED
@@ -65,11 +64,6 @@ class Router:
             raise OptionError(f"routing is {self.kind!r}; needed one of {', '.join(ROUTERS)}")
         if not 0.0 <= self.strength <= 1.0:
             raise OptionError(f"strength is {self.strength}; needed a number from 0 to 1")
-        if self.target.default.size != len(self.words):
-            raise OptionError(
-                f"the target has {self.target.default.size} shares and the words are "
-                f"{list(self.words)}; needed one share per word"
-            )
         asked = (self.target.default, *self.target.by_subject.values())
         if self.kind == "top1" and any((shares != shares[0]).any() for shares in asked):
             raise OptionError(
@@ -92,11 +86,17 @@ class Router:
 
     def check_attributes(self, n_values: Sequence[int]) -> None:
         """Refuse attributes, of so many values each, that this router cannot serve."""
-        if self.kind in ("top1", "calibrated") and list(n_values) != [2]:
+        n_cells = math.prod(n_values)
+        if self.kind == "top1" and list(n_values) != [2]:
             needed = "one attribute of two values"
         elif self.kind == "minimal" and len(n_values) > 1:
             needed = "one attribute"
-        elif (n := self.target.default.size) not in (n_values[0], math.prod(n_values)):
+        elif self.guidance and len(self.guidance.intercepts) not in (0, n_cells):
+            raise OptionError(
+                f"guidance_intercept has {len(self.guidance.intercepts) - 1} numbers; needed "
+                f"{n_cells - 1}, as the study mixture of this run prints them"
+            )
+        elif (n := self.target.default.size) not in (n_values[0], n_cells):
             raise OptionError(
                 f"the target has {n} shares and the corrected attribute {n_values[0]} values; "
                 "needed one share per value"
@@ -123,9 +123,16 @@ class Router:
             f"{self.min_explained:g}: {instead}, or lower generate.min_explained"
         )
 
-    def shift(self, guidance_scale: float) -> ShareShift:
-        """Return how guidance shifts the shares that the denoiser predicts."""
-        return self.guidance or guidance_law(guidance_scale)
+    def shift(self, guidance_scale: float, *, n_values: int) -> ShareShift:
+        """Return how guidance shifts the shares of so many values that the denoiser predicts.
+
+        Of a prompt that is open in some attributes only, what was measured of all has the slope.
+        """
+        if self.guidance is None:
+            return guidance_law(guidance_scale)
+        if len(self.guidance.intercepts) in (0, n_values):
+            return self.guidance
+        return ShareShift(self.guidance.slope)
 
     def draw(self, prompt: str, seed: int, shares: Double) -> int:
         """Draw the stratum of an image, k with probability ``shares[k]``.
@@ -167,8 +174,8 @@ class Router:
             measured = found["guidance"] and ShareShift(
                 found["guidance"]["slope"], tuple(found["guidance"]["intercepts"])
             )
-            words, explained = tuple(found["words"]), found.get("min_explained", MIN_EXPLAINED)
-            router = cls(found["kind"], target, found["strength"], words, measured, explained)
+            explained = found.get("min_explained", MIN_EXPLAINED)
+            router = cls(found["kind"], target, found["strength"], measured, explained)
             router.check(config["objective"], has_unet=config["unet"] is not None)
         except (KeyError, TypeError, AttributeError, ValueError, ProbeError) as error:
             raise ArtifactError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from itertools import compress
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +17,9 @@ from probe.images.models.lookup import image_model
 from probe.moesd.base_shares import base_shares, check_explained
 from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.shares import calibrate_strengths
+from probe.moesd.mixture.shares import calibrate_weights
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
+from probe.text.attributes import cells_of
 
 
 def routed(
@@ -100,10 +102,11 @@ class _Routing(Intervention):
 
 
 class CalibratedRouting(_Routing):
-    """Apply to each prompt the expert of the value it lacks, at the calibrated strength.
+    """Apply to each prompt the experts of the values that it lacks, as strong as is needed.
 
-    The strength is computed once per prompt (see `calibrate_strengths`), so that the target is met
-    at the guidance scale of the images. Closed prompts are left unchanged, bit for bit.
+    Their weights are computed once per prompt (see `calibrate_weights`), so that the target is met
+    at the guidance scale of the images. Of several attributes, the experts are those of the cells.
+    Closed prompts are left unchanged, bit for bit.
     """
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
@@ -118,7 +121,7 @@ class CalibratedRouting(_Routing):
         for row, condition in enumerate(conditions):
             if condition.route:
                 weights = self._weights(condition.prompt)
-                encoded, _ = self._on.encode_weighted([condition.prompt], weights)
+                encoded, _ = self._on.encode_weighted([condition.prompt], weights[None])
                 corrected[row] = encoded[0].to(states)
         return corrected
 
@@ -126,23 +129,26 @@ class CalibratedRouting(_Routing):
         if not self._known:
             check_explained(self._correction, self._pipeline)
         if prompt not in self._known:
-            correction, router = self._correction, self._correction.router
-            model = image_model(self._pipeline)
+            correction, model = self._correction, image_model(self._pipeline)
+            [opens] = correction.opened([prompt], naming_a_person=True).values()
+            experts = np.stack([*correction.variants(opens).values()])
+            words = cells_of([*compress(correction.attributes, opens)]).words
             plain = model.conditions([prompt])
-            counterfactuals = Counterfactuals(router.words).conditions(
+            counterfactuals = Counterfactuals(words).conditions(
                 model, correction.token, [prompt], are_people=True
             )
 
-            def given_at(weights: torch.Tensor) -> Conditions:
-                given = plain
+            def given_at(weights: Double) -> Conditions:
+                given, prompts = plain.expand(len(weights)), [prompt] * len(weights)
                 for part in correction.parts:
-                    encoded = part.encode_weighted([prompt], weights.double().numpy())
+                    encoded = part.encode_weighted(prompts, weights @ experts)
                     given = with_states(model, part, given, *encoded)
                 return given
 
-            target = router.shift(self._guidance_scale).invert(router.target.of(prompt)[None])
-            found = calibrate_strengths(model, given_at, counterfactuals, target[:, 0])
-            self._known[prompt] = found.double().numpy()
+            shift = correction.router.shift(self._guidance_scale, n_values=len(words))
+            target = shift.invert(correction.target(prompt, opens)[None])[0]
+            found = calibrate_weights(model, given_at, counterfactuals, target)
+            self._known[prompt] = found @ experts
         return self._known[prompt]
 
 

@@ -147,8 +147,8 @@ def _untrained(
             style=config.style,
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
-    first = gate.attributes[0].words
-    router = Router(SERVED[config.objective][0], Target.parity(len(first)), words=first)
+    parity = Target.parity(len(gate.attributes[0].values))
+    router = Router(SERVED[config.objective][0], parity)
     of_training = config.objective, router, config.recipe_line
     return MoESD(encoder, token, experts, gate, unet_experts, *of_training)
 

@@ -41,10 +41,7 @@ def router_of(run: Run, own: Router | None = None) -> Router:
         kind = own.kind if own is not None else SERVED[train.objective][0]
     attributes = attributes_of(run)
     measured = config.measured_guidance()
-    target, least = target_of(run), config.min_explained
-    is_of_cells = target.default.size > len(attributes[0].values)
-    of_target = cells_of(attributes) if is_of_cells else attributes[0]
-    router = Router(kind, target, config.strength, of_target.words, measured, least)
+    router = Router(kind, target_of(run), config.strength, measured, config.min_explained)
     router.check(train.objective, has_unet=train.has_unet)
     router.check_attributes([len(of.values) for of in attributes])
     return router

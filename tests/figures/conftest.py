@@ -71,7 +71,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "fairness": measured.fairness(),
         "challenge": gate.assign(category="names"),
         "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
-        "mixture": seen.assign(read=likely**0.8),
+        "mixture": seen.assign(read=likely**0.8, value="female"),
         "prediction": seen.assign(predicted=likely, low=0.02, high=0.98),
     }
 

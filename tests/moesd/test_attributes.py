@@ -140,9 +140,9 @@ def test_the_expert_of_a_cell_goes_on_towards_its_gender_half_as_far(of_cells):
 
 @pytest.mark.parametrize("name", ["both", "of_cells"])
 def test_a_target_of_cells_is_met_and_its_margins_where_one_is_stated(request, name):
-    moesd, cells = request.getfixturevalue(name), cells_of(BOTH)
+    moesd = request.getfixturevalue(name)
     joint = np.array([0.3, 0.1, 0.0, 0.1, 0.0, 0.1, 0.3, 0.1])
-    router = Router("bernoulli", Target(joint), words=cells.words)
+    router = Router("bernoulli", Target(joint))
     moesd = replace(moesd, router=router)
     for prompt, expected in ((NURSE, joint), ("a photo of a dark-skinned nurse", [0.5, 0.5])):
         routes = [one.route for one in routed(moesd).conditions([prompt] * 4000, range(4000))]
@@ -174,7 +174,7 @@ def test_the_experts_of_a_cell_are_added_and_prompts_that_state_all_stay_bit_for
         assert weights.sum() == (2 if condition.prompt == NURSE else 1)
         torch.testing.assert_close(row, both.encode_weighted([condition.prompt], weights)[0][0])
     gate = replace(both.gate, attributes=both.attributes[1:])
-    only_skin = replace(both, gate=gate, router=Router("bernoulli", Target.parity(4), words="abcd"))
+    only_skin = replace(both, gate=gate, router=Router("bernoulli", Target.parity(4)))
     stated = routed(only_skin).conditions(prompts[1:], [3])
     assert torch.equal(routed(only_skin).correct(stated, states[1:]), states[1:])
 
@@ -218,7 +218,7 @@ def test_images_of_a_value_that_the_model_hardly_draws_are_drawn_more_often(
     shares = measured.draws(np.full(4, 0.25))
     np.testing.assert_allclose(shares, [0.25, 0.25, 0.5, 0.0], atol=1e-9)
     gate = replace(both.gate, attributes=BOTH[1:])
-    router = Router("bernoulli", Target.parity(4), words=BOTH[1].words)
+    router = Router("bernoulli", Target.parity(4))
     experts = Experts(both.experts.n_features, width=4, names=both.experts.names[2:])
     skin = replace(both, gate=gate, router=router, experts=experts)
     replace(skin, measured={"skin_tone": measured}).save(tmp_path, provenance)
@@ -295,11 +295,34 @@ def test_a_correction_of_an_earlier_version_is_one_of_gender(town, provenance, t
     assert [of.name for of in MoESD.load(tmp_path, town.encoder).attributes] == ["gender"]
 
 
+@pytest.mark.parametrize("name", ["both", "of_cells"])
+def test_calibrated_routing_weighs_the_experts_of_what_a_prompt_leaves_open(
+    request, name, pipeline
+):
+    moesd = request.getfixturevalue(name)
+    method = replace(moesd, router=Router("calibrated", min_explained=0.0)).intervention(pipeline)
+    prompts = [NURSE, "a photo of a dark-skinned nurse", "une infirmière"]
+    conditions = method.conditions(prompts, [1, 2, 3])
+    assert [of.route for of in conditions] == ["calibrated", "calibrated", ""]
+    states = moesd.encoder.states(prompts)
+    corrected = method.correct(conditions, states)
+    assert torch.equal(corrected[2], states[2])
+    for row, opens in ((0, (True, True)), (1, (True, False))):
+        experts = np.stack([*moesd.variants(opens).values()])
+        weights = method._weights(prompts[row])
+        mix, *_ = np.linalg.lstsq(experts.T, weights, rcond=None)
+        np.testing.assert_allclose(mix @ experts, weights, atol=1e-9)  # of no other experts
+        assert weights.max() > 0
+        assert weights.min() >= 0
+        expected, _ = moesd.encode_weighted([prompts[row]], weights[None])
+        torch.testing.assert_close(corrected[row], expected[0])
+
+
 @pytest.mark.parametrize(
     ("kind", "n_values", "says"),
     [
         ("top1", [3], "one attribute of two values: choose bernoulli or stratified"),
-        ("calibrated", [2, 4], "one attribute of two values"),
+        ("calibrated", [3], "2 shares and the corrected attribute 3 values"),
         ("minimal", [2, 4], "needed one attribute: choose"),
         ("bernoulli", [3], "2 shares and the corrected attribute 3 values"),
     ],

@@ -71,7 +71,7 @@ def test_what_is_saved_is_loaded_again(town, moesd, provenance, tmp_path):
 
 def test_a_correction_is_loaded_with_its_objective_and_router(moesd, provenance, tmp_path):
     target = Target(np.array([0.5, 0.5]), {"nurse": np.array([0.25, 0.75])})
-    router = Router("stratified", target, 0.5, ("woman", "man"), ShareShift(1.3, (0.2, 0.0)), 0.25)
+    router = Router("stratified", target, 0.5, ShareShift(1.3, (0.2, 0.0)), 0.25)
     made = replace(moesd, objective="counterfactual", router=router)
     made.save(tmp_path, provenance)
     again = MoESD.load(tmp_path, moesd.encoder)

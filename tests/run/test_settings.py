@@ -130,7 +130,8 @@ def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, name, 
 
 def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing, contents):
     config = Experiment.open(run).config
-    config = config.with_settings("generate", {"routing": "calibrated", "target": "0.5"})
+    config = config.with_settings("generate", {"routing": "calibrated", "target": 0.5})
+    assert config.generate.target == "0.5"  # a number is read as text, as in a file
     config = config.with_settings("train", {"latent_steps": 3})
     config.with_settings("generate", {"target": "nosuch.toml"}).write(run)
     before = contents(run)

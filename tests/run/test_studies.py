@@ -162,40 +162,52 @@ def test_a_named_study_whose_requirement_is_unmet_is_refused_before_any_other_is
 def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied):
     found = Experiment.open(studied).study("mixture")[0].to_json()
     table, _ = read_table(studied / "latent/mixture.parquet", kind="mixture")
+    assert set(table["value"]) == {"female"}  # the share of men is the rest
     assert found["error"]["value"] == pytest.approx((table["read"] - table["share"]).abs().mean())
     assert found["error"]["n"] == len(table)
     for name in ("explained", "sensitivity"):
         assert found[name] == pytest.approx(table[name].median())
     expected = np.corrcoef(table["read"], table["share"])[0, 1]
-    assert found["correlation"]["read"]["r"] == pytest.approx(expected)
+    assert found["correlation"]["female"]["r"] == pytest.approx(expected)
+    shares, _ = read_table(studied / "evaluation/shares.parquet", kind="shares")
+    women = shares[(shares["side"] == "base") & (shares["value"] == "woman")]
+    both = table.merge(women, on="subject", suffixes=("", "_seen"))
+    for name in ("share", "low", "high", "n"):
+        np.testing.assert_allclose(both[name], both[f"{name}_seen"])
     odds = table["read"] / (1 - table["read"])
     plain = table["read_plain"] / (1 - table["read_plain"])
     scale = Experiment.open(studied).config.generate.guidance_scale
     np.testing.assert_allclose(np.log(odds), scale * np.log(plain), rtol=1e-6)
 
 
-def test_the_study_measures_a_planted_shift_of_guidance_and_never_on_test_occupations():
-    plain = np.linspace(0.1, 0.9, 12)
-    share = ShareShift(1.4, (0.5, 0.0)).apply(np.stack([plain, 1 - plain], axis=1))[:, 0]
-    table = pd.DataFrame({"read_plain": plain, "share": share, "n": 10**6})
-    table = table.assign(split=["train", "test", "validation"] * 4)
-    found = fit_guidance(table)
-    moved = table["share"].where(table["split"] != "test", 0.5)
-    assert fit_guidance(table.assign(share=moved)) == found | {"error": ANY}
+@pytest.mark.parametrize("intercepts", [(0.5, 0.0), (0.5, -0.3, 0.0)])
+def test_the_study_measures_a_planted_shift_of_guidance_and_never_on_test_occupations(intercepts):
+    plain = np.random.default_rng(0).dirichlet(np.full(len(intercepts), 3.0), 12)
+    counts = np.rint(10**6 * ShareShift(1.4, intercepts).apply(plain)).astype(np.intp)
+    splits = ["train", "test", "validation"] * 4
+    found = fit_guidance(plain, counts, splits)
+    moved = np.where(np.array(splits)[:, None] == "test", 1, counts)
+    assert fit_guidance(plain, moved, splits) == found | {"error": ANY}
     assert (found["n"], found["n_left"]) == (8, 4)
-    assert (found["slope"], found["intercept"]) == pytest.approx((1.4, 0.5), abs=1e-3)
+    assert found["slope"] == pytest.approx(1.4, abs=1e-3)
+    assert found["intercepts"] == pytest.approx(intercepts[:-1], abs=1e-3)
     assert found["error"]["fitted"] < 1e-3 < 0.05 < found["error"]["unchanged"]
-    assert fit_guidance(table.assign(read_plain=0.0)) == {}
+    assert fit_guidance(np.full_like(plain, 1 / len(intercepts)), counts, splits) == {}
 
 
 def test_the_measured_shift_of_guidance_is_that_of_the_router(studied):
     run = Run(studied, Config.read(studied))
-    assert router_of(run).shift(3.0) == ShareShift(3.0)
-    measured = {"guidance_slope": 1.2, "guidance_intercept": 0.4}
+    assert router_of(run).shift(3.0, n_values=2) == ShareShift(3.0)
+    measured = {"guidance_slope": 1.2, "guidance_intercept": "0.4"}
     run = Run(studied, run.config.with_settings("generate", measured))
-    assert router_of(run).shift(3.0) == ShareShift(1.2, (0.4, 0.0))
+    assert router_of(run).shift(3.0, n_values=2) == ShareShift(1.2, (0.4, 0.0))
     with pytest.raises(OptionError, match="without a guidance_slope"):
-        GenerateConfig(guidance_intercept=0.4)
+        GenerateConfig(guidance_intercept="0.4")
+    with pytest.raises(OptionError, match="needed numbers with commas"):
+        GenerateConfig(guidance_slope=1.2, guidance_intercept="0.4;1")
+    of_more = {"guidance_slope": 1.2, "guidance_intercept": "0.4,0.1"}
+    with pytest.raises(OptionError, match="has 2 numbers; needed 1, as the study mixture"):
+        router_of(Run(studied, run.config.with_settings("generate", of_more)))
 
 
 def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):

@@ -13,10 +13,12 @@ from probe.images.models.conditions import Conditions
 from probe.images.models.model import ImageModel
 
 MAX_STRENGTH = 2.0
-"""Greatest weight of an expert that `calibrate_strengths` uses."""
-_N_HALVINGS = 8
+"""Greatest weight of an expert that `calibrate_weights` uses."""
+_N_STEPS = 8  # of its solver
+_FIRST_STEP = 0.25  # of a weight, for its slope
+_OF_WEIGHTS = 0.02  # of a weight, beside a share's distance from its target
 _BATCH = 64  # predictions computed at a time
-_N_NOISES = 4  # at which a strength is calibrated, the same for all prompts
+_N_NOISES = 4  # at which weights are calibrated, the same for all prompts
 _CALIBRATION_BATCH = 16
 
 
@@ -76,64 +78,83 @@ def estimate_shares(
 
 
 @torch.no_grad()
-def calibrate_strengths(
+def calibrate_weights(
     model: ImageModel,
-    given_at: Callable[[torch.Tensor], Conditions],
+    given_at: Callable[[Double], Conditions],
     counterfactuals: Sequence[Conditions],
     target: Double,
-) -> torch.Tensor:
-    """Find the strengths of experts at which the denoiser predicts the wanted shares.
+) -> Double:
+    """Find the weights of K experts at which the denoiser predicts the wanted shares of a prompt.
 
-    At pure noise the share of the first value is ``<v - v_2, v_1 - v_2> / |v_1 - v_2|^2``. It
-    increases with the strength of the expert of the first value, so the strength is bisected
-    between 0 and `MAX_STRENGTH`; if that does not suffice, it is used. This takes 11 predictions
-    per prompt and noise.
+    The shares at pure noise are those of `estimate_shares`, but not projected onto the simplex, so
+    that they change with the weights. The weights, from 0 to `MAX_STRENGTH`, minimise their squared
+    distance from the target, and of equally good ones the least are taken. The Jacobian is that of
+    finite differences at 0, brought up to date by Broyden's rule at each step: 2K predictions and
+    at most `_N_STEPS` more, for each noise.
 
     Parameters
     ----------
     model : ImageModel
     given_at : callable
-        Weights of shape (n_prompts, 2) -> conditions of the prompts.
-    counterfactuals : two Conditions
-        Of each prompt's counterfactuals.
-    target : ndarray of shape (n_prompts,)
-        Wanted shares of the first value, without guidance.
+        Weights of shape (n, K) -> conditions of the prompt, n rows.
+    counterfactuals : sequence of K Conditions
+        Of the prompt's counterfactuals, one row each.
+    target : ndarray of shape (K,)
+        Wanted shares, without guidance.
 
     Returns
     -------
-    Tensor of shape (n_prompts, 2)
-        Weights of the experts of the two values; one of each row is 0.
+    ndarray of shape (K,)
+        Where the target is out of reach: those that come nearest to it.
+
+    References
+    ----------
+    Broyden, *A class of methods for solving nonlinear simultaneous equations*, Mathematics of
+    Computation 1965.
     """
-    _check_numbers(counterfactuals, n_values=2, n_prompts=len(target))
+    from scipy.optimize import least_squares
+
+    _check_numbers(counterfactuals, n_values=len(target), n_prompts=1)
     noise = _first_noises(model, counterfactuals[0], n_noises=_N_NOISES, seed=0)
-    rows = torch.arange(len(target)).repeat_interleave(_N_NOISES)
     n_together = min(_CALIBRATION_BATCH, fitting_batch(model))
 
     def predict(given: Conditions) -> torch.Tensor:
+        rows = torch.arange(len(given)).repeat_interleave(_N_NOISES)
         parts = [
             _predicted(model, noise[part % _N_NOISES], given[rows[part]])
             for part in torch.arange(len(rows)).split(n_together)
         ]
-        return torch.cat(parts).reshape(len(target), -1).cpu().double()  # MPS has no float64
+        return torch.cat(parts).reshape(len(given), -1).cpu().double()  # MPS has no float64
 
-    first, second = predict(counterfactuals[0]), predict(counterfactuals[1])
-    difference = first - second
-    squared = difference.square().sum(dim=1)
+    of_values = torch.cat([predict(of) for of in counterfactuals])[:, None]
 
-    def share(weights: torch.Tensor) -> torch.Tensor:
-        return ((predict(given_at(weights)) - second) * difference).sum(dim=1) / squared
+    def shares(weights: Double) -> Double:
+        found: Double = _fitted(predict(given_at(weights)), of_values)[0].numpy()
+        return found
 
-    wanted = torch.as_tensor(target, dtype=torch.float64).to(squared)
-    is_first = share(torch.zeros(len(target), 2)) < wanted
-    chosen = torch.stack([is_first, ~is_first], dim=1).float()
-    low, high = torch.zeros(len(target)), torch.full((len(target),), MAX_STRENGTH)
-    for _ in range(_N_HALVINGS):
-        middle = (low + high) / 2
-        reached = share(chosen * middle[:, None])
-        is_beyond = torch.where(is_first, reached > wanted, reached < wanted)
-        high = torch.where(is_beyond, middle, high)
-        low = torch.where(is_beyond, low, middle)
-    return chosen * ((low + high) / 2)[:, None]
+    at, start = np.zeros(len(target)), np.eye(len(target)) * _FIRST_STEP
+    known, *moved = shares(np.vstack([at, start]))
+    jacobian = (np.stack(moved, axis=1) - known[:, None]) / _FIRST_STEP
+    last = at, known
+
+    def off(weights: Double) -> Double:
+        nonlocal at, known
+        if (weights != at).any():
+            at, known = weights.copy(), shares(weights[None])[0]
+        return np.append(known - target, _OF_WEIGHTS * weights)
+
+    def slopes(weights: Double) -> Double:
+        nonlocal jacobian, last
+        step, moved = at - last[0], known - last[1]
+        if squared := step @ step:
+            jacobian = jacobian + np.outer(moved - jacobian @ step, step) / squared
+        last = at, known
+        return np.vstack([jacobian, _OF_WEIGHTS * np.eye(len(target))])
+
+    bounds, start = (0, MAX_STRENGTH), np.zeros(len(target))
+    found = least_squares(off, start, slopes, bounds, method="dogbox", max_nfev=_N_STEPS)
+    weights: Double = found.x
+    return weights
 
 
 def mixture_weights(mixture: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
@@ -156,13 +177,18 @@ def mixture_weights(mixture: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
     ----------
     Duchi et al., *Efficient projections onto the l1-ball*, ICML 2008 (the projection).
     """
+    weights, are_alike = _fitted(mixture, parts)
+    return torch.where(are_alike, torch.full_like(weights, 1 / len(parts)), _on_simplex(weights))
+
+
+def _fitted(mixture: torch.Tensor, parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fit weights of sum 1, which may be negative; and whether all parts are alike, (n_rows, 1)."""
     differences = (parts[:-1] - parts[-1]).movedim(0, 1)  # (n_rows, K - 1, n)
     gram = differences @ differences.mT
     right = (differences @ (mixture - parts[-1]).unsqueeze(-1)).squeeze(-1)
     found = (torch.linalg.pinv(gram, hermitian=True) @ right.unsqueeze(-1)).squeeze(-1)
     weights = torch.cat([found, 1 - found.sum(dim=1, keepdim=True)], dim=1)
-    alike = (gram.diagonal(dim1=1, dim2=2) == 0).all(dim=1, keepdim=True)
-    return torch.where(alike, torch.full_like(weights, 1 / len(parts)), _on_simplex(weights))
+    return weights, (gram.diagonal(dim1=1, dim2=2) == 0).all(dim=1, keepdim=True)
 
 
 def _on_simplex(weights: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,10 @@ class GenerateConfig(Settings):
         "predict shares; the study mixture measures it. 0 takes the guidance scale.",
         minimum=0,
     )
-    guidance_intercept: float = setting(
-        0.0, "What guidance adds to the log-odds of women; from the same study."
+    guidance_intercept: str = setting(
+        "0",
+        "What guidance adds to the log-odds of women, or of each value but the last, with commas; "
+        "from the same study.",
     )
     min_explained: float = setting(
         MIN_EXPLAINED,
@@ -95,16 +98,29 @@ class GenerateConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.guidance_intercept and not self.guidance_slope:
+        if any(self._intercepts) and not self.guidance_slope:
             raise OptionError(
-                f"guidance_intercept is {self.guidance_intercept:g} without a guidance_slope; set "
+                f"guidance_intercept is {self.guidance_intercept} without a guidance_slope; set "
                 "both as the study mixture measured them"
             )
 
     def measured_guidance(self) -> ShareShift | None:
         """Return how guidance shifts shares, if it was measured."""
-        slope, intercept = self.guidance_slope, self.guidance_intercept
-        return ShareShift(slope, (intercept, 0.0)) if slope else None
+        slope, intercepts = self.guidance_slope, self._intercepts
+        return ShareShift(slope, (*intercepts, 0.0) if any(intercepts) else ()) if slope else None
+
+    @property
+    def _intercepts(self) -> list[float]:
+        try:
+            found = [float(number) for number in self.guidance_intercept.split(",")]
+        except ValueError:
+            found = [math.nan]
+        if not all(map(math.isfinite, found)):
+            raise OptionError(
+                f"guidance_intercept is {self.guidance_intercept!r}; needed numbers with commas, "
+                "as the study mixture prints them"
+            )
+        return found
 
 
 @register
