@@ -118,6 +118,13 @@ class Experts(nn.Module):
         """
         return self.mix(states, nn.functional.one_hot(chosen, len(self.names)).to(states))
 
+    @torch.no_grad()
+    def scale(self, factor: float, names: Iterable[str]) -> None:
+        """Multiply what some experts add to states."""
+        for name in names:
+            for weight in cast(LowRankAdapter, self.adapters[name]).up.parameters():
+                weight.mul_(factor)
+
     def mix(self, states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Apply the experts by weight: ``x + sum_k w_k shift_k(x)``.
 

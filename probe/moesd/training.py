@@ -33,10 +33,14 @@ from probe.moesd.router import SERVED, Router
 from probe.moesd.targets import Target
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
-from probe.text.attributes import GENDER, Attribute
+from probe.text.attributes import GENDER, Attribute, cells_of
 from probe.text.encoder import TextEncoder
 from probe.text.languages import Language
 from probe.text.prompts import PromptSet
+
+_OF_TAUGHT_CELLS = 0.9
+"""How far experts of cells go, of where a classifier brought them. All the way, they lose more of
+the occupations that they have not met (docs/attributes.md); our choice."""
 
 
 def train_moesd(
@@ -117,6 +121,9 @@ def train_moesd(
             stack.callback(denoiser.disable_gradient_checkpointing)
         for make, n_steps in objectives:
             loop.run(make, n_steps)
+    if moesd.taught and moesd.has_cells:
+        for of in moesd.parts:
+            of.experts.scale(_OF_TAUGHT_CELLS, expert_names([cells_of(attributes)]))
     for module in filter(None, (moesd.unet_experts, *(of.experts for of in moesd.parts))):
         module.eval().requires_grad_(False)
     for of in moesd.parts:

@@ -29,7 +29,7 @@ def looked_at_from(run: Run, kind: str) -> str:
 
 def taught_from(run: Run) -> str:
     """Hash what the teaching depends on beside the settings of the training; empty without it."""
-    return looked_at_from(run, "taught") if run.config.train.is_taught else ""
+    return looked_at_from(run, "taught, cells scaled") if run.config.train.is_taught else ""
 
 
 def teacher_of(run: Run) -> Teacher | None:

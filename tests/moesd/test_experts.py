@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from probe.moesd.experts import DIRECTIONS, Experts, n_weights
@@ -32,3 +33,15 @@ def test_a_mixture_adds_the_shifts_by_their_weights():
     mixed = experts.mix(states, torch.tensor([[0.5, 0.25], [0.0, 0.5], [0.0, 0.0]]))
     expected = torch.tensor([0.5 * 1 + 0.25 * 2, 0.5 * 2, 0.0])
     torch.testing.assert_close(mixed, expected[:, None, None].expand(3, 2, 8))
+
+
+@pytest.mark.parametrize("style", ["adapter", "lora"])
+def test_scaled_experts_add_as_much_less_and_others_the_same(style):
+    experts, states = Experts(8, width=2, style=style), torch.randn(3, 2, 8)
+    for weight in experts.parameters():
+        torch.nn.init.normal_(weight)
+    before = [adapter.shift(states) for adapter in experts.adapters.values()]
+    experts.scale(0.5, ["toward-male"])
+    after = [adapter.shift(states) for adapter in experts.adapters.values()]
+    assert torch.equal(after[0], before[0])
+    torch.testing.assert_close(after[1], 0.5 * before[1])

@@ -13,6 +13,7 @@ from probe.errors import DataError, OptionError
 from probe.images.attributes import load_classifier
 from probe.images.pipelines import load_pipeline
 from probe.images.plan import GenerationPlan, planned_rows
+from probe.moesd import training
 from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.objectives.shown import ShownValues, Teacher, _values_of_experts
@@ -95,6 +96,22 @@ def test_the_gradient_reaches_every_expert_and_nothing_else(of_cells, classifier
     assert not of_cells.token.vector.requires_grad
     frozen = (pipeline.unet, pipeline.vae, pipeline.text_encoder, classifier.model)
     assert all(weight.grad is None for of in frozen for weight in of.parameters())
+
+
+@pytest.mark.slow
+def test_taught_experts_of_cells_end_a_tenth_short(town, classifier, pipeline_folder, monkeypatch):
+    teacher, of = Teacher(classifier, LABELS, "subject", 3.0), {}
+    for factor in (training._OF_TAUGHT_CELLS, 1.0):
+        monkeypatch.setattr(training, "_OF_TAUGHT_CELLS", factor)
+        of[factor] = town.train(
+            config=replace(CONFIG, shown_images=1),
+            attributes=load_attributes(CONFIG.attributes),
+            teacher=teacher,
+            pipeline=load_pipeline(pipeline_folder),
+        ).experts.adapters
+    for name, whole in of[1.0].items():
+        factor = 0.9 if " and " in name else 1.0
+        torch.testing.assert_close(of[0.9][name].up.weight, factor * whole.up.weight)
 
 
 @pytest.mark.slow
