@@ -131,5 +131,19 @@ def cells_of(attributes: Sequence[Attribute]) -> Attribute:
     return Attribute(AND.join(attribute.name for attribute in attributes), values)
 
 
+def values_named(name: str, attributes: Sequence[Attribute]) -> list[int]:
+    """Find, of each attribute, the place of its value in the name of a value or a cell; -1 of none.
+
+    >>> skin = Attribute("skin_tone", {"tan": ("tan-skinned",), "dark": ("dark-skinned",)})
+    >>> values_named("female and dark", [GENDER, skin]), values_named("dark", [GENDER, skin])
+    ([0, 1], [-1, 1])
+    """
+    named = name.split(AND)
+    return [
+        next((place for place, value in enumerate(of.values) if value in named), -1)
+        for of in attributes
+    ]
+
+
 GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)})
 """Which prompts state it is read by the gate, from their states and `GenderWords`."""

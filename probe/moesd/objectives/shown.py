@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,8 +16,8 @@ from probe.images.intervention import with_states
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
 from probe.moesd.correction import Correction, EncoderExperts
-from probe.moesd.experts import Adapter, Experts, expert_names
-from probe.text.attributes import AND
+from probe.moesd.experts import Adapter, Experts, with_cells
+from probe.text.attributes import values_named
 
 OF_KEPT, OF_OTHERS = 1.0, 0.15
 """Weights of an attribute that is asked to be kept, and of the others that are held; our choice."""
@@ -233,15 +233,8 @@ class _Inputs:
 
 def _values_of_experts(correction: Correction, teacher: Teacher) -> list[list[int]]:
     """Place each expert's value of each attribute among those of the classifier; -1 of none."""
-    place_of: list[Mapping[str, int]] = []
-    for attribute, (name, labels) in zip(correction.attributes, teacher.labels, strict=True):
-        known = teacher.classifier.attributes[name]
-        named = zip(expert_names([attribute]), labels, strict=True)
-        place_of.append({expert: known.index(label) for expert, label in named})
-    found = []
-    for name in correction.experts.names:
-        values = name.removeprefix("toward-").split(AND)
-        found.append(
-            [next((of[e] for v in values if (e := f"toward-{v}") in of), -1) for of in place_of]
-        )
-    return found
+    known = teacher.classifier.attributes
+    seen = [[*map(known[name].index, labels), -1] for name, labels in teacher.labels]
+    attributes = with_cells(correction.attributes, has_cells=correction.has_cells)
+    named = [values_named(value, correction.attributes) for of in attributes for value in of.values]
+    return [[of[place] for of, place in zip(seen, places, strict=True)] for places in named]

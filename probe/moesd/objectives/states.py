@@ -1,13 +1,14 @@
 """The objective on text states: regression of the experts on fixed targets."""
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import torch
 from torch.nn import functional
 
 from probe.moesd.correction import EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.text.attributes import AND, Attribute
+from probe.text.attributes import Attribute, values_named
 from probe.text.encoder import TextEncoder
 
 _N_POSITIONS = 32  # experts treat every position alike; the token hardly depends on the others
@@ -79,11 +80,12 @@ class CounterfactualStates:
 
 def _values_of_cells(attributes: Sequence[Attribute]) -> Iterator[tuple[int, int]]:
     """Pair the place of each cell with those of its values of attributes of two values."""
-    values = [(value, len(of.values)) for of in attributes for value in of.values]
-    for cell, (name, _) in enumerate(values):
-        for place, (value, n) in enumerate(values):
-            if n == 2 and AND in name and value in name.split(AND):
-                yield cell, place
+    *alone, cells = attributes
+    starts = [0, *accumulate(len(of.values) for of in alone)]
+    for cell, name in enumerate(cells.values if alone else (), start=starts[-1]):
+        for of, start, place in zip(alone, starts, values_named(name, alone), strict=False):
+            if len(of.values) == 2 and place >= 0:
+                yield cell, start + place
 
 
 def leaves_out_positions(trained: EncoderExperts, prompts: Sequence[str]) -> bool:

@@ -26,6 +26,7 @@ from probe.text.lexicon import SPLIT_NAMES
 if TYPE_CHECKING:
     from probe.moesd.gate import Gate
     from probe.moesd.model import MoESD
+    from probe.text.attributes import Attribute
     from probe.text.encoder import TextEncoder
 
 CHECKPOINT = f"{MOESD}/checkpoint.safetensors"
@@ -94,9 +95,9 @@ class Train(Stage):
         """
         import numpy as np
 
-        from probe.io.artifacts import read_table
+        from probe.io.artifacts import read_json, read_table
         from probe.run.images import n_examples
-        from probe.run.teaching import was_taught
+        from probe.run.routing import attributes_of
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
@@ -124,12 +125,13 @@ class Train(Stage):
                 f"{percent(accuracy['closed'][split])}; unsure and left alone "
                 f"{percent(abstained[split])}), bias score left {percent(left[split])}"
             )
-        if run.config.train.is_taught and not was_taught(run):
+        saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
+        if run.config.train.is_taught and not saved.get("taught"):
             lines.append(
                 "the experts go as far as their words: the classifier that selects cannot teach "
                 "them, since it knows no occupations or passes no gradients (docs/attributes.md)"
             )
-        lines += _measured_lines(run)
+        lines += _measured_lines(saved, attributes_of(run))
         found = {"gate_accuracy": accuracy, "bias_score_left": left, "n_examples": n}
         return Answer("\n".join(lines), found | {"abstained": abstained})
 
@@ -221,18 +223,14 @@ def _inputs(run: Run) -> list[str]:
     return [run.hashes(*EMBEDDED, DIRECTION), examples, *later]
 
 
-def _measured_lines(run: Run) -> list[str]:
+def _measured_lines(saved: Mapping[str, Any], attributes: Sequence[Attribute]) -> list[str]:
     """Say what the draws of measured experts come to, as the classifier that selects sees it."""
     import numpy as np
 
-    from probe.io.artifacts import read_json
     from probe.moesd.draws import read_measured
-    from probe.run.routing import attributes_of
     from probe.text.attributes import cells_of
 
-    attributes, lines = attributes_of(run), []
-    saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
-    measured = read_measured(saved.get("measured", {}), attributes)
+    lines, measured = [], read_measured(saved.get("measured", {}), attributes)
     if (of := measured.get(cells_of(attributes).name)) is None:
         return []
     n_values = [len(attribute.values) for attribute in attributes]
