@@ -33,6 +33,8 @@ class Attribute:
     """What classifiers call the attribute, beside its name."""
     states_any: tuple[str, ...] = ()
     """Words that state some value, whichever it is."""
+    is_gender: bool = False
+    """Whether it is a gender, so that the gate reads from states, too, whether one is stated."""
 
     def __post_init__(self) -> None:
         words = [words[0] for words in self.values.values() if words]
@@ -65,6 +67,8 @@ class Attribute:
     def seen_by(self, attributes: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
         """Find the attribute among those of a classifier: its name there, and that of each value.
 
+        Values are called alike whatever their capitals.
+
         Raises
         ------
         DataError
@@ -79,7 +83,8 @@ class Attribute:
         known, labels = attributes[found], {}
         for value in self.values:
             called = (value, *self.labels.get(value, ()))
-            labels[value] = next((name for name in called if name in known), "")
+            named = {name.lower() for name in called}
+            labels[value] = next((name for name in known if name.lower() in named), "")
             if not labels[value]:
                 raise DataError(
                     f"the classifier knows {found} as {', '.join(known)}, not as "
@@ -90,13 +95,16 @@ class Attribute:
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         values = [[value, *words] for value, words in self.values.items()]  # keys would be sorted
-        return {"name": self.name, "values": values, "states_any": list(self.states_any)}
+        found = {"name": self.name, "values": values, "states_any": list(self.states_any)}
+        return found | {"is_gender": self.is_gender}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Attribute:
         """Read an attribute that a correction was saved with."""
         values = {str(value): tuple(words) for value, *words in data["values"]}
-        return cls(str(data["name"]), values, states_any=tuple(data["states_any"]))
+        name, stated = str(data["name"]), tuple(data["states_any"])
+        is_gender = bool(data.get("is_gender", name == "gender"))
+        return cls(name, values, states_any=stated, is_gender=is_gender)
 
     @classmethod
     def of_table(cls, name: str, table: TomlTable) -> Attribute:
@@ -112,7 +120,9 @@ class Attribute:
         def strings(key: str) -> tuple[str, ...]:
             return table.strings(key) if key in table.data else ()
 
-        return cls(name, values, labels, strings("names"), strings("states_any"))
+        names = strings("names")
+        is_gender = GENDER.name in names
+        return cls(name, values, labels, names, strings("states_any"), is_gender)
 
 
 def cells_of(attributes: Sequence[Attribute]) -> Attribute:
@@ -145,5 +155,5 @@ def values_named(name: str, attributes: Sequence[Attribute]) -> list[int]:
     ]
 
 
-GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)})
+GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)}, is_gender=True)
 """Which prompts state it is read by the gate, from their states and `GenderWords`."""

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import ArtifactError, OptionError, ShapeError
+from probe.errors import ArtifactError, DataError, OptionError, ShapeError
 from probe.io.artifacts import read_json, write_json
 from probe.moesd.config import TrainConfig
 from probe.moesd.draws import MeasuredExperts
@@ -48,7 +48,8 @@ def of_cells(town) -> MoESD:
 
 
 def trained(town, **settings):
-    moesd = town.train(config=replace(CONFIG, **settings), attributes=BOTH)
+    config = replace(CONFIG, **settings)
+    moesd = town.train(config=config, attributes=load_attributes(config.attributes))
     classifier = replace(
         moesd.gate.classifier,
         weights=np.zeros_like(moesd.gate.classifier.weights),
@@ -81,6 +82,35 @@ def test_a_prompt_is_open_in_the_attributes_that_it_leaves_open(both, kinds, pro
     intercepts = np.array(kinds, dtype=float)
     gate = replace(both.gate, classifier=replace(both.gate.classifier, intercepts=intercepts))
     assert replace(both, gate=gate).opened([prompt]).get(prompt) == opens
+
+
+@pytest.mark.parametrize(
+    ("kinds", "prompt", "found"),
+    [  # logits of explicit, person, nobody
+        ([0, 9, 0], NURSE, "open"),
+        ([9, 0, 0], "a photo of Maria, a nurse", "explicit"),  # read from the states
+        ([0, 9, 0], "a photo of a nonbinary nurse", "explicit"),
+        ([0, 9, 0], "a photo of a female nurse", "explicit"),
+        ([0, 0, 9], "a photo of a chair", "neutral"),
+    ],
+)
+def test_gender_of_three_values_is_read_by_the_gate_and_by_its_words(town, kinds, prompt, found):
+    moesd = trained(town, attributes="three_genders")
+    assert moesd.experts.names == ("toward-female", "toward-male", "toward-nonbinary")
+    classifier = replace(moesd.gate.classifier, intercepts=np.array(kinds, dtype=float))
+    moesd = replace(moesd, gate=replace(moesd.gate, classifier=classifier))
+    assert moesd.decide([prompt]).classes.tolist() == [found]
+    assert (prompt in moesd.opened([prompt])) == (found == "open")
+    row = moesd.classify([prompt]).iloc[0]
+    assert row[["p_explicit", "p_open", "p_neutral"]].astype(float).idxmax() == f"p_{found}"
+
+
+def test_a_third_gender_is_never_inferred_where_the_classifier_does_not_give_it():
+    [genders] = load_attributes("three_genders")
+    with pytest.raises(DataError, match="knows gender as woman, man, not as nonbinary or"):
+        genders.seen_by({"gender": ["woman", "man"]})
+    name, labels = genders.seen_by({"gender": ["Female", "Male", "Non-binary"]})
+    assert (name, [*labels.values()]) == ("gender", ["Female", "Male", "Non-binary"])
 
 
 def test_a_threshold_closes_prompts_that_state_a_gender_of_nobody(both):
@@ -336,7 +366,7 @@ def test_routers_that_cannot_serve_attributes_are_refused(kind, n_values, says):
     ("settings", "says"),
     [
         ({"attributes": "age,age"}, "the value young twice"),
-        ({"attributes": "religion"}, "known are gender, age, perceived_race, skin_tone"),
+        ({"attributes": "religion"}, "gender, age, perceived_race, skin_tone, three_genders"),
         ({"attributes": "../../age.toml"}, "known are gender"),
         ({"attributes": "age", "objective": "latent"}, "needs the objective counterfactual"),
         ({"attributes": "age", "gate_kind": "closed-form"}, "gate_kind trained"),

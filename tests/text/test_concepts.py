@@ -117,7 +117,14 @@ def test_a_shipped_concept_has_every_prompt_once_and_pairs_that_differ_in_their_
 
 
 def test_the_shipped_concepts_are_the_four_promised():
-    assert concept_names() == ["age", "gender", "perceived_race", "religion", "skin_tone"]
+    assert concept_names() == [
+        "age",
+        "gender",
+        "perceived_race",
+        "religion",
+        "skin_tone",
+        "three_genders",
+    ]
     assert len(Concept.load("religion").groups) == 5
 
 

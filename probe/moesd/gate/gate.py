@@ -182,8 +182,11 @@ class Gate:
         """
         if not self.is_about_gender:
             is_stated = self._stated(reading)[:, 0]
-            nobody = self._probabilities_of_kinds(reading)[:, 2]
-            return np.stack([is_stated, (1 - nobody) * ~is_stated, nobody * ~is_stated], axis=1)
+            explicit, person, nobody = self._probabilities_of_kinds(reading).T
+            if not self.attributes[0].is_gender:  # a person of a gender is one
+                explicit, person = np.zeros_like(explicit), explicit + person
+            p = np.stack([explicit, person, nobody], axis=1)
+            return np.where(is_stated[:, None], np.eye(3)[0], p)
         return self._probabilities_of_gender(reading)
 
     def _probabilities_of_kinds(self, reading: Reading) -> Double:
@@ -222,11 +225,13 @@ class Gate:
         is_person = (p >= least)[np.arange(len(p)), p.argmax(axis=1)] & ~is_left
         opens = is_person[:, None] & ~self._stated(reading)
         for column, attribute in enumerate(self.attributes):
-            if attribute.name == GENDER.name:
-                opens[:, column] = of_gender.is_open
+            if attribute.is_gender:
+                opens[:, column] = of_gender.is_open & ~self._stated(reading)[:, column]
         if self.is_about_gender:
             return replace(of_gender, opens=opens)
         is_explicit = is_left | self._stated(reading)[:, 0]
+        if self.attributes[0].is_gender:
+            is_explicit |= of_gender.classes == CLASSES[0]
         classes = np.select([is_explicit, opens[:, 0]], CLASSES_OF_OTHERS[:2], CLASSES_OF_OTHERS[2])
         return Decision(classes, np.zeros(len(reading), bool), opens)
 

@@ -256,7 +256,6 @@ def _checkpoint(run: Run) -> Any:
 
 
 def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
-    import numpy as np
 
     from probe.moesd.gate import CLASSES_OF_OTHERS, true_classes
 
@@ -265,9 +264,12 @@ def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
     truth = true_classes(
         run.prompts, answers["bias_score"].to_numpy(), neutral_below=moesd.gate.skewed_above
     )
-    if not moesd.gate.is_about_gender:  # no prompt of a lexicon states another attribute
-        is_object = (table["group"] == "object").to_numpy()
-        truth = np.where(is_object, CLASSES_OF_OTHERS[2], CLASSES_OF_OTHERS[1])
+    if not moesd.gate.is_about_gender:
+        explicit, opened, neutral = CLASSES_OF_OTHERS
+        of = {"object": neutral, "neutral": opened}
+        # No prompt of a lexicon states another attribute than gender.
+        stated = explicit if moesd.gate.attributes[0].is_gender else opened
+        truth = table["group"].map(of).fillna(stated).to_numpy()
     return table.assign(
         **{name: answers[name].to_numpy() for name in answers.columns if name != "prompt"},
         route_truth=truth,

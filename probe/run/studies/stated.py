@@ -94,7 +94,8 @@ def _others(run: Run) -> list[tuple[Attribute, Seen]]:
     known, found = load_whole_classifier(run).attributes, []
     without = (GENDER.name, *map(str.strip, run.config.train.attributes.split(",")))
     for name in concept_names():
-        if name not in without and (attribute := Concept.load(name).attribute) is not None:
+        attribute = None if name in without else Concept.load(name).attribute
+        if attribute is not None and not attribute.is_gender:
             with suppress(DataError):  # the classifier does not know it
                 found.append((attribute, Seen(*attribute.seen_by(known))))
     return found
