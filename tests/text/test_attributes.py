@@ -36,7 +36,7 @@ def test_classifiers_may_call_an_attribute_and_its_values_otherwise():
     assert (found["white"], found["latino"]) == ("White", "Latino_Hispanic")
     with pytest.raises(DataError, match="knows skin, race but not age"):
         AGE.seen_by(known)
-    with pytest.raises(DataError, match="knows race as a, not as white or White"):
+    with pytest.raises(DataError, match="knows race as a, not as white; name another"):
         RACE.seen_by(known)
 
 
