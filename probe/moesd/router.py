@@ -13,6 +13,7 @@ from probe.arrays import Double
 from probe.errors import ArtifactError, OptionError, ProbeError
 from probe.io.files import hash_parts
 from probe.moesd.targets import Target
+from probe.stats.notation import counted
 from probe.stats.share_shift import ShareShift
 
 ROUTERS = ("top1", "calibrated", "bernoulli", "stratified", "minimal")
@@ -92,9 +93,10 @@ class Router:
         elif self.kind == "minimal" and len(n_values) > 1:
             needed = "one attribute"
         elif self.guidance and len(self.guidance.intercepts) not in (0, n_cells):
+            found = counted(len(self.guidance.intercepts) - 1, "numbers")
             raise OptionError(
-                f"guidance_intercept has {len(self.guidance.intercepts) - 1} numbers; needed "
-                f"{n_cells - 1}, as the study mixture of this run prints them"
+                f"guidance_intercept has {found}; needed {n_cells - 1}, as the study mixture of "
+                "this run prints them"
             )
         elif (n := self.target.default.size) not in (n_values[0], n_cells):
             raise OptionError(

@@ -23,7 +23,7 @@ from probe.run.registry import STUDIES, studies
 from probe.run.routing import router_of
 from probe.run.stages.fit import ESTIMATORS
 from probe.run.stages.generate import GenerateConfig
-from probe.run.studies.mixture import fit_guidance
+from probe.run.studies.mixture import _guidance_lines, fit_guidance
 from probe.stats.share_shift import ShareShift
 from probe.text.embeddings import EmbeddingStore
 from probe.text.lexicon import SPLITS
@@ -193,6 +193,16 @@ def test_the_study_measures_a_planted_shift_of_guidance_and_never_on_test_occupa
     assert found["intercepts"] == pytest.approx(intercepts[:-1], abs=1e-3)
     assert found["error"]["fitted"] < 1e-3 < 0.05 < found["error"]["unchanged"]
     assert fit_guidance(np.full_like(plain, 1 / len(intercepts)), counts, splits) == {}
+
+
+def test_a_shift_that_is_too_flat_to_be_inverted_is_not_recommended():
+    plain = np.random.default_rng(0).dirichlet(np.full(3, 3.0), 12)
+    for slope, advice in ((0.1, "too flat for calibrated"), (1.4, "set generate.guidance_slope")):
+        counts = np.rint(10**6 * ShareShift(slope, (0.5, -0.3, 0.0)).apply(plain)).astype(np.intp)
+        found = fit_guidance(plain, counts, ["train", "test", "validation"] * 4)
+        [line] = _guidance_lines(found, 3.0, ["young", "middle-aged", "old"])
+        assert advice in line
+        assert "adds 0.50 for young, -0.30 for middle-aged" in line
 
 
 def test_the_measured_shift_of_guidance_is_that_of_the_router(studied):

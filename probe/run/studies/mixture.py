@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from probe.moesd.mixture.shares import EstimatedShares
 
 _LEAST = 0.005  # an estimated share of 0 has no log-odds
+_LEAST_SLOPE = 0.5  # with less, the images hardly follow what is read; our choice
 
 
 @register
@@ -195,13 +196,17 @@ def _guidance_lines(
     if len(values) > 2:
         added = [f"{of} for {value}" for of, value in zip(added, values[:-1], strict=True)]
     asked = ",".join(f"{of:.3g}" for of in found["intercepts"])
+    advice = (
+        f"for calibrated and minimal routing, set generate.guidance_slope = {found['slope']:.3g} "
+        f'and generate.guidance_intercept = "{asked}"'
+        if found["slope"] >= _LEAST_SLOPE
+        else "too flat for calibrated and minimal routing, which would have to invert it"
+    )
     yield (
         f"guidance {guidance_scale:g} multiplies their log-odds by {found['slope']:.2f} and adds "
         f"{', '.join(added)} ({found['n']} occupations, {found['n_images']} images); this is off "
         f"by {found['error']['fitted']:.3f} on {found['n_left']} other occupations, no change by "
-        f"{found['error']['unchanged']:.3f}: for calibrated and minimal routing, set "
-        f"generate.guidance_slope = {found['slope']:.3g} and "
-        f'generate.guidance_intercept = "{asked}"'
+        f"{found['error']['unchanged']:.3f}: {advice}"
     )
 
 
