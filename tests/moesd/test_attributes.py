@@ -47,6 +47,12 @@ def of_cells(town) -> MoESD:
     return trained(town, cells=True)
 
 
+@pytest.fixture(scope="module")
+def of_three_genders(town) -> MoESD:
+    """A correction of gender with a third value."""
+    return trained(town, attributes="three_genders")
+
+
 def trained(town, **settings):
     config = replace(CONFIG, **settings)
     moesd = town.train(config=config, attributes=load_attributes(config.attributes))
@@ -94,8 +100,10 @@ def test_a_prompt_is_open_in_the_attributes_that_it_leaves_open(both, kinds, pro
         ([0, 0, 9], "a photo of a chair", "neutral"),
     ],
 )
-def test_gender_of_three_values_is_read_by_the_gate_and_by_its_words(town, kinds, prompt, found):
-    moesd = trained(town, attributes="three_genders")
+def test_gender_of_three_values_is_read_by_the_gate_and_by_its_words(
+    of_three_genders, kinds, prompt, found
+):
+    moesd = of_three_genders
     assert moesd.experts.names == ("toward-female", "toward-male", "toward-nonbinary")
     classifier = replace(moesd.gate.classifier, intercepts=np.array(kinds, dtype=float))
     moesd = replace(moesd, gate=replace(moesd.gate, classifier=classifier))
