@@ -82,7 +82,9 @@ def scores(n: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-@pytest.mark.parametrize("n", [2, 12, 40, 150])
+@pytest.mark.parametrize(
+    "n", [2, 40, *(pytest.param(n, marks=pytest.mark.slow) for n in (12, 150))]
+)
 @pytest.mark.parametrize("kind", ["shares", "wide", "shift"])
 def test_nothing_is_cropped_and_no_name_covers_another(n, kind):
     figure = {

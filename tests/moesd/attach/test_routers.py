@@ -34,7 +34,7 @@ def attached(pipeline, moesd, prompts, seeds, **options):
         return pipeline(prompts, generator=generators, **(GIVEN | options)).images
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize("strength", [1.0, pytest.param(0.5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ROUTERS)
 def test_an_attached_correction_makes_the_images_of_generate(
     bench, provenance, tmp_path, kind, strength
