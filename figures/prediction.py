@@ -33,8 +33,8 @@ def denoiser_shares(table: DataFrame) -> Figure:
     what = "women" if [*values] == ["female"] else values[0] if len(values) == 1 else "each value"
     if len(values) > 1:
         table = table.assign(name=table["subject"] + ", " + table["value"])
-    label = f"share of {what} estimated from the denoiser"
-    return _against_observed(table, "read", label, table, "training occupations", what=what)
+    how = "estimated from the denoiser"
+    return _against_observed(table, "read", how, table, "training occupations", what=what)
 
 
 @table_figure(
@@ -49,20 +49,20 @@ def denoiser_shares(table: DataFrame) -> Figure:
 def predicted_shares(table: DataFrame) -> Figure:
     """Draw the observed share of women against the share predicted from the text."""
     unseen = table[table["split"] == "test"]
-    label = "share of women predicted from the text"
-    return _against_observed(table, "predicted", label, unseen, "fitted on")
+    return _against_observed(table, "predicted", "predicted from the text", unseen, "fitted on")
 
 
 def _against_observed(
     table: DataFrame,
     x: str,
-    label: str,
+    how: str,
     with_interval: DataFrame,
     trained: str,
     *,
     what: str = "women",
 ) -> Figure:
     """Draw ``share`` against the column ``x``, with intervals and names of some rows."""
+    label = f"share of {what} {how}"
     figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)

@@ -26,6 +26,9 @@ DIRECTIONS = expert_names([GENDER])
 class Adapter(nn.Module):
     """Base of one expert: a residual bottleneck with the layers ``down`` and ``up``."""
 
+    down: nn.Linear
+    up: nn.Linear
+
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Return corrected states of shape (..., n_features)."""
         return states + self.shift(states)
@@ -122,7 +125,7 @@ class Experts(nn.Module):
     def scale(self, factor: float, names: Iterable[str]) -> None:
         """Multiply what some experts add to states."""
         for name in names:
-            for weight in cast(LowRankAdapter, self.adapters[name]).up.parameters():
+            for weight in cast(Adapter, self.adapters[name]).up.parameters():
                 weight.mul_(factor)
 
     def mix(self, states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -33,8 +33,6 @@ class Attribute:
     """What classifiers call the attribute, beside its name."""
     states_any: tuple[str, ...] = ()
     """Words that state some value, whichever it is."""
-    is_gender: bool = False
-    """Whether it is a gender, so that the gate reads from states, too, whether one is stated."""
 
     def __post_init__(self) -> None:
         words = [words[0] for words in self.values.values() if words]
@@ -47,6 +45,11 @@ class Attribute:
             raise DataError(
                 f"{wrong[0]!r} names a value; needed letters, digits, spaces and - only"
             )
+
+    @property
+    def is_gender(self) -> bool:
+        """Whether it is called gender: then the gate reads from states, too, if one is stated."""
+        return "gender" in (self.name, *self.names)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -95,16 +98,15 @@ class Attribute:
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         values = [[value, *words] for value, words in self.values.items()]  # keys would be sorted
-        found = {"name": self.name, "values": values, "states_any": list(self.states_any)}
-        return found | {"is_gender": self.is_gender}
+        lists = {"names": list(self.names), "states_any": list(self.states_any)}
+        return {"name": self.name, "values": values, **lists}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Attribute:
         """Read an attribute that a correction was saved with."""
         values = {str(value): tuple(words) for value, *words in data["values"]}
-        name, stated = str(data["name"]), tuple(data["states_any"])
-        is_gender = bool(data.get("is_gender", name == "gender"))
-        return cls(name, values, states_any=stated, is_gender=is_gender)
+        names, stated = tuple(data.get("names", ())), tuple(data["states_any"])
+        return cls(str(data["name"]), values, names=names, states_any=stated)
 
     @classmethod
     def of_table(cls, name: str, table: TomlTable) -> Attribute:
@@ -120,9 +122,7 @@ class Attribute:
         def strings(key: str) -> tuple[str, ...]:
             return table.strings(key) if key in table.data else ()
 
-        names = strings("names")
-        is_gender = GENDER.name in names
-        return cls(name, values, labels, names, strings("states_any"), is_gender)
+        return cls(name, values, labels, strings("names"), strings("states_any"))
 
 
 def cells_of(attributes: Sequence[Attribute]) -> Attribute:
@@ -155,5 +155,5 @@ def values_named(name: str, attributes: Sequence[Attribute]) -> list[int]:
     ]
 
 
-GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)}, is_gender=True)
+GENDER = Attribute("gender", {"female": ("female",), "male": ("male",)})
 """Which prompts state it is read by the gate, from their states and `GenderWords`."""

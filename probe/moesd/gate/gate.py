@@ -223,15 +223,11 @@ class Gate:
         p = self._probabilities_of_kinds(reading)
         least = np.array([self.gendered_above, self.open_above, np.inf])
         is_person = (p >= least)[np.arange(len(p)), p.argmax(axis=1)] & ~is_left
-        opens = is_person[:, None] & ~self._stated(reading)
-        for column, attribute in enumerate(self.attributes):
-            if attribute.is_gender:
-                opens[:, column] = of_gender.is_open & ~self._stated(reading)[:, column]
+        stated, is_gender = self._stated(reading), [of.is_gender for of in self.attributes]
+        opens = np.where(is_gender, of_gender.is_open[:, None], is_person[:, None]) & ~stated
         if self.is_about_gender:
             return replace(of_gender, opens=opens)
-        is_explicit = is_left | self._stated(reading)[:, 0]
-        if self.attributes[0].is_gender:
-            is_explicit |= of_gender.classes == CLASSES[0]
+        is_explicit = is_left | stated[:, 0] | is_gender[0] & (of_gender.classes == CLASSES[0])
         classes = np.select([is_explicit, opens[:, 0]], CLASSES_OF_OTHERS[:2], CLASSES_OF_OTHERS[2])
         return Decision(classes, np.zeros(len(reading), bool), opens)
 

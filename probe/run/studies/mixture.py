@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from probe.moesd.mixture.shares import EstimatedShares
 
+_ASKED = ("explained", "sensitivity")  # what the estimate says of itself
 _LEAST = 0.005  # an estimated share of 0 has no log-odds
 _LEAST_SLOPE = 0.5  # with less, the images hardly follow what is read; our choice
 
@@ -102,9 +103,6 @@ class Mixture(Study):
         lines += _guidance_lines(guidance, config.guidance_scale, values)
         figures |= {"guidance": guidance, **asked}
         return {"mixture": table}, Answer("\n".join(lines), figures)
-
-
-_ASKED = ("explained", "sensitivity")
 
 
 def _shown(run: Run) -> tuple[pd.DataFrame, Counts]:
