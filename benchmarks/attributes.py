@@ -24,7 +24,7 @@ from probe.run.evaluation.corrected import Seen
 from probe.run.evaluation.evaluators import SUBJECT, load_whole_classifier
 from probe.run.folder import Run
 from probe.run.images import make_images
-from probe.run.routing import intervention
+from probe.run.intervention import intervention
 from probe.stats.confidence_limits import student
 from probe.stats.notation import bracketed, number
 from probe.text.attributes import Attribute
@@ -95,12 +95,14 @@ def trained(path: Path, attributes: str, split: int, model: str, lexicon: Path |
 def measure(run: Run, shared: Path, n_images: int, reuse: Sequence[Path]) -> dict[str, float]:
     """Make and measure the images of one correction, beside those of the base model."""
     pipeline, classifier = run.load_pipeline(), load_whole_classifier(run)
-    method = intervention(run, run.load_correction(), pipeline)
+    correction = run.load_correction()
     seen = _seen(run, classifier.attributes)
 
     def both(plan: GenerationPlan, name: str) -> Iterator[pd.DataFrame]:
-        for folder, of in ((shared / f"base-{name}", None), (run.folder / name, method)):
-            yield _labelled(run, pipeline, classifier, plan, folder, of, reuse)
+        method = intervention(run, correction, pipeline, plan.table["prompt"])
+        base = shared / f"base-{name}"
+        for folder, of, made in ((base, None, reuse), (run.folder / name, method, [base])):
+            yield _labelled(run, pipeline, classifier, plan, folder, of, made)
 
     tables = [*both(_neutral(run, n_images), "neutral")]
     row = {}
@@ -156,9 +158,7 @@ def _labelled(
     method: Intervention | None,
     reuse: Sequence[Path],
 ) -> pd.DataFrame:
-    images = make_images(
-        run, pipeline, plan, folder, intervention=method, reuse=None if method else reuse or None
-    )
+    images = make_images(run, pipeline, plan, folder, intervention=method, reuse=reuse or None)
     table = classifier.label([folder / file for file in images["file_name"]]).reset_index(drop=True)
     asked = images["asked"].to_numpy() if "asked" in images else ""
     return table.assign(job=images["subject"].to_numpy(), asked=asked)

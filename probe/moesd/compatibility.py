@@ -10,7 +10,6 @@ from probe.images.models.lookup import family_of
 from probe.images.models.model import ImageModel
 from probe.images.models.stable_diffusion import StableDiffusion
 from probe.moesd.correction import Correction
-from probe.moesd.router import PREDICTED
 from probe.text.encoder import TextEncoder
 
 FIRST = "text_encoder"
@@ -34,12 +33,13 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
                 f"a {name} has no {slot} with encode_prompt; needed a text-to-image pipeline of "
                 "diffusers with all of its parts"
             )
-    model, kind = image_model_of(pipeline), correction.router.kind
+    model, router = image_model_of(pipeline), correction.router
     is_asked = family_of(name) is not None or isinstance(model, StableDiffusion)
-    if kind in PREDICTED and not is_asked:
+    if router.asks_denoiser and not is_asked:
         raise ModelError(
-            f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
-            "needed a text-to-image pipeline of a family of docs/families.md, or another router"
+            f"the router {router.kind!r} asks the denoiser for shares, and a {name} cannot be "
+            "asked; needed a text-to-image pipeline of a family of docs/families.md, or another "
+            "router"
         )
     for trained in parts:
         _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)

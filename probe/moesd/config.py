@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from probe.errors import OptionError
 from probe.io.settings import PRECISIONS, Settings, one_of, seed_setting, setting
-from probe.moesd.router import SERVED
+from probe.moesd.router import MINIMAL, SERVED
 from probe.text.concepts import load_attributes
 
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
@@ -281,9 +281,24 @@ class TrainConfig(Settings):
         return [len(of.values) for of in load_attributes(self.attributes)] != [2]
 
     @property
+    def needs_classifier(self) -> bool:
+        """Whether a classifier looks at images of the experts: not of gender that keeps nothing."""
+        return self.has_many_values or self.keep != ""
+
+    @property
     def is_taught(self) -> bool:
-        """Whether a classifier is to teach the experts: of gender alone only to keep others."""
-        return self.shown_images > 0 and (self.has_many_values or self.keep != "")
+        """Whether a classifier is to teach the experts to show their values."""
+        return self.shown_images > 0 and self.needs_classifier
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a classifier is to say what images of each expert show."""
+        return self.measured_images > 0 and self.needs_classifier
+
+    @property
+    def router(self) -> str:
+        """The router that the correction is saved with."""
+        return MINIMAL if self.needs_classifier else SERVED[self.objective][0]
 
     def taught_batches(self, n_experts: int) -> tuple[int, int]:
         """Return the images of a step in which a classifier teaches, and the number of steps."""

@@ -11,10 +11,15 @@ from torch.nn import functional
 
 from probe.arrays import Double, Float32
 from probe.images.intervention import Source
-from probe.moesd.draws import MeasuredExperts
+from probe.moesd.draws import (
+    BaseShares,
+    MeasuredExperts,
+    full_allocation,
+    minimal_allocation,
+)
 from probe.moesd.experts import DIRECTIONS, Experts, expert_names
 from probe.moesd.gate import CLASSES, Decision, Gate
-from probe.moesd.router import SERVED, Router
+from probe.moesd.router import MINIMAL, SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.attributes import GENDER, Attribute, cells_of
@@ -187,8 +192,21 @@ class Correction(EncoderExperts):
         if target.size == n_values[0]:
             others = (np.full(n, 1 / n) for n in n_values[1:])
             target = reduce(np.multiply.outer, others, target)
+        return self._margin(target, opens)
+
+    def counted(self, prompt: str, opens: Sequence[bool]) -> BaseShares | None:
+        """Return what the base model shows under a prompt, of the cells that `target` has.
+
+        None if the router is not ``minimal``, or images of the prompt were not counted.
+        """
+        if self.router.kind != MINIMAL or self.router.counted is None:
+            return None
+        counts = self.router.counted.get(prompt)
+        return None if counts is None else BaseShares.counted(self._margin(counts, opens))
+
+    def _margin(self, cells: Double, opens: Sequence[bool]) -> Double:
         closed = tuple(axis for axis, is_open in enumerate(opens) if not is_open)
-        shares: Double = target.reshape(n_values).sum(axis=closed).ravel()
+        shares: Double = cells.reshape(self._n_values).sum(axis=closed).ravel()
         return shares
 
     def variants(self, opens: Sequence[bool]) -> dict[str, Double]:
@@ -231,6 +249,21 @@ class Correction(EncoderExperts):
                 return reduce(np.multiply.outer, each).ravel()
         return found.draws(target)
 
+    def allocation(
+        self, prompt: str, opens: Sequence[bool], base: BaseShares | None = None
+    ) -> Double:
+        """Return the share of a prompt's images that the base model makes, then of each variant.
+
+        Without ``base``, what the base model shows under the prompt, the experts make all images,
+        as far as the router's strength goes; with it, as few as reach the target.
+        """
+        target, strength = self.target(prompt, opens), self.router.strength
+        if base is None:
+            return full_allocation(self.draws(target, opens), strength=strength)
+        if (found := self._measured(opens)) is None:
+            return minimal_allocation(target, base.shares, strength=strength)
+        return found.beside(base, target, strength=strength)
+
     @property
     def _n_values(self) -> list[int]:
         return [len(attribute.values) for attribute in self.attributes]
@@ -272,9 +305,9 @@ class Correction(EncoderExperts):
             return decision.weights[decision.is_open]
         rows = []
         for prompt, opens in zip(opened, decision.opens[decision.is_open], strict=True):
-            shares = self.draws(self.target(prompt, opens), opens)
+            _, *shares = self.allocation(prompt, opens, self.counted(prompt, opens))
             rows.append(shares @ np.stack([*self.variants(opens).values()]))
-        weights: Double = self.router.strength * np.stack(rows)  # the mean over the images
+        weights: Double = np.stack(rows)  # the mean over the images
         return weights
 
 

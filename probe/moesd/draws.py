@@ -1,4 +1,4 @@
-"""How often each expert of an attribute is drawn, from what images made with each show."""
+"""How many images of a prompt each expert makes, and how many the base model."""
 
 from __future__ import annotations
 
@@ -7,13 +7,36 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from probe.arrays import Double
 from probe.errors import ShapeError
 from probe.text.attributes import Attribute
+
+_OF_CHANGED = 0.003
+"""What it costs to change images of the base model, beside squared distances from the target: the
+square of their share, times this. Our choice (docs/attributes.md)."""
+
+
+class BaseShares(NamedTuple):
+    """What the base model shows under a prompt."""
+
+    shares: Double
+    """Of each value, shape (n_values,)."""
+    variance: float = 0.0
+    """Sum over the values of the squared standard errors; 0 if they are not known."""
+
+    @classmethod
+    def counted(cls, counts: Double) -> BaseShares:
+        """Estimate them from how many images show each value, (n_values,).
+
+        One image more is divided equally among the values, so that no share is 0 or 1.
+        """
+        n = counts.sum()
+        shares = (counts + 1 / counts.size) / (n + 1)
+        return cls(shares, float((shares * (1 - shares)).sum() / n))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +74,29 @@ class MeasuredExperts:
         """Return the shares of the experts, (n_experts,), that bring all subjects to a target.
 
         They minimise ``sum_j |q A_j - t|^2`` over the simplex, with the `shrunk` shares A_j of
-        subject j and the target t. As q has sum 1, this is the non-negative least-squares solution
-        of ``(A_j - t)' q = 0, sum q = 1``, scaled to sum 1.
+        subject j and the target t.
         """
         return _solve(self, tuple(target.tolist())).copy()
+
+    def beside(self, base: BaseShares, target: Double, *, strength: float = 1.0) -> Double:
+        """Return the shares of the base model and of the experts, (1 + n_experts,), for a prompt.
+
+        They minimise the expectation of ``sum_j |q_0 b + q A_j - w|^2 + J c (1 - q_0)^2`` over the
+        simplex, with the base model's shares b under the prompt, the wanted ones ``w = (1 - s) b +
+        s t`` at strength s, and `_OF_CHANGED` for c. The variance v of b adds ``J v (q_0 - 1 +
+        s)^2``. So of draws that come about as near to the target, those are taken that leave the
+        most images to the base model, and fewer where little is known of it.
+        """
+        wanted, n_subjects = (1 - strength) * base.shares + strength * target, len(self.shares)
+        off = np.column_stack([np.tile(base.shares - wanted, n_subjects), self._off(wanted)])
+        changed = np.arange(off.shape[1]) > 0
+        of_base = np.where(changed, strength - 1, strength)
+        costs = np.sqrt([[base.variance], [_OF_CHANGED]]) * [of_base, changed]
+        return _nearest(np.vstack([off, np.sqrt(n_subjects) * costs]))
+
+    def _off(self, target: Double) -> Double:
+        """How far each value of each subject is from a target with each expert, (n, n_experts)."""
+        return np.moveaxis(self.shrunk - target, 1, 2).reshape(-1, self.shares.shape[1])
 
     def margin(self, is_kept: Sequence[bool]) -> MeasuredExperts:
         """Return those of some attributes, where the values are the cells of several.
@@ -77,14 +119,47 @@ class MeasuredExperts:
 
 @lru_cache(maxsize=256)  # prompts have few targets
 def _solve(experts: MeasuredExperts, target: tuple[float, ...]) -> Double:
+    return _nearest(experts._off(np.array(target)))
+
+
+def _nearest(rows: Double) -> Double:
+    """Minimise ``|rows q|^2`` over the simplex.
+
+    It is the non-negative least-squares solution of ``rows q = 0, sum q = 1``, scaled to sum 1.
+    """
     from scipy.optimize import nnls
 
-    n_experts = experts.shares.shape[1]
-    off = np.moveaxis(experts.shrunk - target, 1, 2).reshape(-1, n_experts)
-    rows = np.vstack([off, np.ones(n_experts)])
-    found, _ = nnls(rows, np.append(np.zeros(len(off)), 1.0))
+    found, _ = nnls(np.vstack([rows, np.ones(rows.shape[1])]), np.eye(len(rows) + 1)[-1])
     shares: Double = found / found.sum()
     return shares
+
+
+def full_allocation(target: Double, *, strength: float = 1.0) -> Double:
+    """Allocate a share s of a prompt's images to experts: ``(1 - s, s t_1, ..., s t_K)``.
+
+    If each expert always produces its value, the resulting shares are ``(1 - s) q + s t``, whatever
+    the base model's shares q. The target t has shape (K,) and sum 1.
+    """
+    return np.concatenate([[1 - strength], strength * target])
+
+
+def minimal_allocation(target: Double, base: Double, *, strength: float = 1.0) -> Double:
+    """Allocate to experts only the images that the base model's shares q lack.
+
+    The wanted shares are ``w = (1 - s) q + s t``. The base model keeps the largest part that
+    exceeds no wanted share, ``u = min_k w_k / q_k``, and expert k produces ``w_k - u q_k``. For
+    K = 2 only one expert gets images. An error in q enters the result times u.
+    """
+    if target.shape != base.shape:
+        raise ShapeError(
+            f"the target has {target.size} shares and the base {base.size}; needed one per value"
+        )
+    wanted = (1 - strength) * base + strength * target
+    is_drawn = base > 1e-9  # the inverse of a smaller share may be infinite
+    kept = min(1.0, float((wanted[is_drawn] / base[is_drawn]).min()))
+    of_experts = np.clip(wanted - kept * base, 0.0, None)
+    # Rounding may make the experts' sum a little more than 1.
+    return np.concatenate([[max(0.0, 1 - of_experts.sum())], of_experts])
 
 
 def read_measured(

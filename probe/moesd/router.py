@@ -16,8 +16,9 @@ from probe.moesd.targets import Target
 from probe.stats.notation import counted
 from probe.stats.share_shift import ShareShift
 
-ROUTERS = ("top1", "calibrated", "bernoulli", "stratified", "minimal")
-_PRODUCERS = ("bernoulli", "stratified", "minimal", "calibrated")
+MINIMAL = "minimal"
+ROUTERS = ("top1", "calibrated", "bernoulli", "stratified", MINIMAL)
+_PRODUCERS = ("bernoulli", "stratified", MINIMAL, "calibrated")
 _BALANCERS = ("top1", "calibrated")
 SERVED: Mapping[str, tuple[str, ...]] = {
     "latent": _BALANCERS,
@@ -29,8 +30,8 @@ SERVED: Mapping[str, tuple[str, ...]] = {
 """Objective -> the routers that its experts can serve, its default one first. An expert that
 produces one value turns a prompt's bias round if it gets all images of the prompt (``top1``); one
 that shifts shares does not produce its value in each image that is drawn for it."""
-PREDICTED = ("calibrated", "minimal")
-"""Routers that ask the denoiser for the base model's shares."""
+PREDICTED = ("calibrated", MINIMAL)
+"""Routers that ask the denoiser for the base model's shares, `minimal` unless they are counted."""
 MIN_EXPLAINED = 0.3
 """Default of `Router.min_explained`; docs/mixture.md has the measurement."""
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 times the golden ratio's fraction, odd
@@ -44,8 +45,9 @@ class Router:
     the values that a prompt lacks, as strong as the denoiser says is needed for the target.
     ``bernoulli``: each image's seed draws its expert with the target's shares, independently.
     ``stratified``: likewise, but the draws of consecutive seeds are spread evenly. ``minimal``: as
-    ``stratified``, but only as many images as the base model is short of. The route of an image
-    depends on its prompt and its own seed, and on no other image.
+    ``stratified``, but only as many images as the base model is short of; all images of a prompt
+    that is not `counted`. The route of an image depends on its prompt and its own seed, and on no
+    other image.
     """
 
     kind: str = "top1"
@@ -59,6 +61,9 @@ class Router:
     min_explained: float = MIN_EXPLAINED
     """What explicit prompts must explain of the denoiser's neutral predictions (median R^2) for the
     routers of `PREDICTED`, which refuse a model otherwise; 0: nothing."""
+    counted: Mapping[str, Double] | None = None
+    """Images of the base model that show each cell, by prompt, for ``minimal``; None: it asks the
+    denoiser."""
 
     def __post_init__(self) -> None:
         if self.kind not in ROUTERS:
@@ -71,6 +76,11 @@ class Router:
                 "the routing is top1, which can only meet the target parity; choose another "
                 f"routing for this target: {', '.join(ROUTERS[1:])}"
             )
+
+    @property
+    def asks_denoiser(self) -> bool:
+        """Whether the denoiser is asked for the base model's shares."""
+        return self.kind in PREDICTED and (self.kind != MINIMAL or self.counted is None)
 
     def check(self, objective: str, *, has_unet: bool) -> None:
         """Refuse experts that cannot serve this router by an `OptionError`."""
@@ -90,14 +100,16 @@ class Router:
         n_cells = math.prod(n_values)
         if self.kind == "top1" and list(n_values) != [2]:
             needed = "one attribute of two values"
-        elif self.kind == "minimal" and len(n_values) > 1:
-            needed = "one attribute"
+        elif self.kind == MINIMAL and self.asks_denoiser and len(n_values) > 1:
+            needed = "one attribute, or base_images"
         elif self.guidance and len(self.guidance.intercepts) not in (0, n_cells):
             found = counted(len(self.guidance.intercepts) - 1, "numbers")
             raise OptionError(
                 f"guidance_intercept has {found}; needed {n_cells - 1}, as the study mixture of "
                 "this run prints them"
             )
+        elif any(of.size != n_cells for of in (self.counted or {}).values()):
+            raise OptionError(f"images are not counted of {n_cells} values; needed one of each")
         elif (n := self.target.default.size) not in (n_values[0], n_cells):
             raise OptionError(
                 f"the target has {n} shares and the corrected attribute {n_values[0]} values; "
@@ -177,7 +189,9 @@ class Router:
                 found["guidance"]["slope"], tuple(found["guidance"]["intercepts"])
             )
             explained = found.get("min_explained", MIN_EXPLAINED)
-            router = cls(found["kind"], target, found["strength"], measured, explained)
+            if (counted := found.get("counted")) is not None:
+                counted = {name: _counts(of) for name, of in counted.items()}
+            router = cls(found["kind"], target, found["strength"], measured, explained, counted)
             router.check(config["objective"], has_unet=config["unet"] is not None)
         except (KeyError, TypeError, AttributeError, ValueError, ProbeError) as error:
             raise ArtifactError(
@@ -195,6 +209,13 @@ def guidance_law(guidance_scale: float) -> ShareShift:
     less is no guidance.
     """
     return ShareShift(slope=max(1.0, guidance_scale))
+
+
+def _counts(numbers: Sequence[float]) -> Double:
+    counts = np.array(numbers, float)
+    if counts.ndim != 1 or not ((counts >= 0) & np.isfinite(counts)).all() or not counts.any():
+        raise ArtifactError(f"counted images are {numbers}; needed numbers from 0, not all 0")
+    return counts
 
 
 def _hashed(*parts: str) -> int:

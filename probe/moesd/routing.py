@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from probe.arrays import Double
-from probe.errors import ShapeError
 from probe.images.intervention import Condition, Intervention, StateCorrection, with_states
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
 from probe.moesd.base_shares import base_shares, check_explained
 from probe.moesd.correction import Correction, EncoderExperts
+from probe.moesd.draws import BaseShares
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import calibrate_weights
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
@@ -30,7 +30,7 @@ def routed(
     Parameters
     ----------
     pipeline : DiffusionPipeline, optional
-        The routers of `probe.moesd.router.PREDICTED` let its denoiser predict.
+        Routers that ask the denoiser for shares let its denoiser predict.
     guidance_scale : float
         Of the images; what these routers predict holds at this guidance.
     """
@@ -164,7 +164,7 @@ class SampledRouting(_Routing):
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw each image's route from its prompt and seed."""
-        is_asked = self._correction.router.kind == "minimal"
+        is_asked = self._correction.router.asks_denoiser
         distinct = list(dict.fromkeys(prompts))
         opened = self._correction.opened(distinct, naming_a_person=is_asked)
         cells = {opens: ["", *self._correction.variants(opens)] for opens in opened.values()}
@@ -194,22 +194,18 @@ class SampledRouting(_Routing):
         return corrected
 
     def _allocation(self, prompt: str, opens: tuple[bool, ...]) -> Double:
-        correction, router = self._correction, self._correction.router
-        target = correction.target(prompt, opens)
-        if router.kind != "minimal":
-            shares = correction.draws(target, opens)
-            return full_allocation(shares, strength=router.strength)
+        correction = self._correction
+        asks = correction.router.asks_denoiser
+        base = BaseShares(self._asked(prompt)) if asks else correction.counted(prompt, opens)
+        return correction.allocation(prompt, opens, base)
+
+    def _asked(self, prompt: str) -> Double:
+        of = self._correction, self._pipeline
         if not self._known:
-            check_explained(correction, self._pipeline)
+            check_explained(*of)
         if prompt not in self._known:
-            [base] = base_shares(
-                correction, self._pipeline, [prompt], guidance_scale=self._guidance_scale
-            )
-            kept, *wanted = minimal_allocation(target, base, strength=router.strength)
-            n_drawn = sum(wanted)
-            if n_drawn > 0:
-                wanted = n_drawn * correction.draws(np.array(wanted) / n_drawn, opens)
-            self._known[prompt] = np.array([kept, *wanted])
+            [base] = base_shares(*of, [prompt], guidance_scale=self._guidance_scale)
+            self._known[prompt] = base
         return self._known[prompt]
 
 
@@ -232,31 +228,3 @@ class PartialCorrection(Intervention):
         # Rounding must not change the rows that `inner` leaves alone.
         is_kept = (corrected == states).flatten(1).all(dim=1)[:, None, None]
         return torch.where(is_kept, states, states + self._strength * (corrected - states))
-
-
-def full_allocation(target: Double, *, strength: float = 1.0) -> Double:
-    """Allocate a share s of a prompt's images to experts: ``(1 - s, s t_1, ..., s t_K)``.
-
-    If each expert always produces its value, the resulting shares are ``(1 - s) q + s t``, whatever
-    the base model's shares q. The target t has shape (K,) and sum 1.
-    """
-    return np.concatenate([[1 - strength], strength * target])
-
-
-def minimal_allocation(target: Double, base: Double, *, strength: float = 1.0) -> Double:
-    """Allocate to experts only the images that the base model's shares q lack.
-
-    The wanted shares are ``w = (1 - s) q + s t``. The base model keeps the largest part that
-    exceeds no wanted share, ``u = min_k w_k / q_k``, and expert k produces ``w_k - u q_k``. For
-    K = 2 only one expert gets images. An error in q enters the result times u.
-    """
-    if target.shape != base.shape:
-        raise ShapeError(
-            f"the target has {target.size} shares and the base {base.size}; needed one per value"
-        )
-    wanted = (1 - strength) * base + strength * target
-    is_drawn = base > 1e-9  # the inverse of a smaller share may be infinite
-    kept = min(1.0, float((wanted[is_drawn] / base[is_drawn]).min()))
-    of_experts = np.clip(wanted - kept * base, 0.0, None)
-    # Rounding may make the experts' sum a little more than 1.
-    return np.concatenate([[max(0.0, 1 - of_experts.sum())], of_experts])

@@ -13,8 +13,8 @@ from probe.io.files import atomic
 from probe.run.files import EMBEDDINGS, QUALITY, correction_files
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
+from probe.run.intervention import router_with_counts
 from probe.run.registry import Answer
-from probe.run.routing import router_in_use
 from probe.run.user_prompts import USER_PROMPTS
 from probe.text.vectors import NamedVectors
 
@@ -64,7 +64,7 @@ def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -
         with atomic(folder / name) as temporary:
             shutil.copyfile(run.folder / source, temporary)
     config, made = read_json(folder / "config.json", kind="moesd")
-    write_json(folder / "config.json", config | {"router": asdict(router_in_use(run))}, made)
+    write_json(folder / "config.json", config | {"router": asdict(router_with_counts(run))}, made)
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card, encoding="utf-8")
     names = [*sources, CARD]

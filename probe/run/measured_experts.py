@@ -11,7 +11,6 @@ import pandas as pd
 
 from probe.images.intervention import Condition
 from probe.images.plan import GenerationPlan, planned_rows
-from probe.moesd.config import TrainConfig
 from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
@@ -31,15 +30,9 @@ N_SUBJECTS = 4
 _FOLDER = f"{MOESD}/measured"
 
 
-def is_measured(run: Run) -> bool:
-    """Whether experts are measured: those of an attribute of more than two values, and of cells."""
-    config: TrainConfig = run.config.train
-    return config.measured_images > 0 and config.has_many_values
-
-
 def measured_from(run: Run) -> str:
     """Hash what the measurement depends on beside the correction; empty without one."""
-    return looked_at_from(run, "measured") if is_measured(run) else ""
+    return looked_at_from(run, "measured") if run.config.train.is_measured else ""
 
 
 def measure_experts(run: Run, moesd: MoESD) -> MoESD:
@@ -50,7 +43,7 @@ def measure_experts(run: Run, moesd: MoESD) -> MoESD:
     attributes, each cell is measured. The selector sees the values. An image in which it sees
     another occupation counts for no value.
     """
-    if not is_measured(run):
+    if not run.config.train.is_measured:
         return moesd
     measured = {cells_of(moesd.attributes).name: _measure(run, moesd)}
     shutil.rmtree(run.folder / _FOLDER, ignore_errors=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probe.arrays import Double
 from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
-from probe.moesd.router import PREDICTED, SERVED, Router
+from probe.moesd.router import MINIMAL, Router
 from probe.moesd.targets import Target
 from probe.run.files import MOESD
 from probe.run.folder import Run
@@ -20,9 +21,7 @@ from probe.text.concepts import load_attributes
 from probe.text.languages import refuse_other_languages
 
 if TYPE_CHECKING:
-    from probe.images.intervention import Intervention
     from probe.moesd.mixture.counterfactuals import Counterfactuals
-    from probe.moesd.model import MoESD
     from probe.text.lexicon import Lexicon
 
 OWN = "default"
@@ -33,15 +32,18 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     """Make the router of the settings ``routing``, ``strength`` and ``target``.
 
     ``own`` is the router saved with the correction; without it, the default of the run's objective
-    takes its place. One that the run's experts cannot serve is refused.
+    takes its place. One that the run's experts cannot serve is refused. It knows no counted shares;
+    see `probe.run.intervention.router_with_counts`.
     """
     config, train = run.config.generate, run.config.train
     kind = config.routing
     if kind == OWN:
-        kind = own.kind if own is not None else SERVED[train.objective][0]
+        kind = own.kind if own is not None else train.router
     attributes = attributes_of(run)
     measured = config.measured_guidance()
-    router = Router(kind, target_of(run), config.strength, measured, config.min_explained)
+    counted: Mapping[str, Double] | None = {} if kind == MINIMAL and config.base_images else None
+    settings = config.strength, measured, config.min_explained, counted
+    router = Router(kind, target_of(run), *settings)
     router.check(train.objective, has_unet=train.has_unet)
     router.check_attributes([len(of.values) for of in attributes])
     return router
@@ -53,16 +55,6 @@ def router_in_use(run: Run) -> Router:
 
     saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
     return router_of(run, Router.from_config(saved))
-
-
-def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
-    """Build the intervention of a correction with the router of a run's settings."""
-    routed = replace(moesd, router=router_of(run, moesd.router))
-    if (kind := routed.router.kind) in PREDICTED:
-        from probe.images.pipelines import check_family
-
-        check_family(run.model_folder, f"the routing {kind}", "choose bernoulli or stratified")
-    return routed.intervention(pipeline, guidance_scale=run.config.generate.guidance_scale)
 
 
 def target_of(run: Run) -> Target:

@@ -14,7 +14,7 @@ from probe.run.evaluation import evaluators
 from probe.run.evaluation.looking import look_with
 from probe.run.folder import Run
 from probe.run.images import make_images
-from probe.run.routing import intervention
+from probe.run.intervention import intervention
 from probe.stats.mean import mean_interval
 from probe.stats.sequential import FAIR, OPEN, UNFAIR, Band, SequentialAudit
 
@@ -78,10 +78,10 @@ def audit_until_settled(
     if n_max < 1 or n_batch < 1:
         raise OptionError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
     value, attribute = run.config.evaluate.female, run.config.evaluate.attribute
-    look = _look_at(run, SIDES[side])
     made = run.config.generate
     plan = GenerationPlan.build(run.lexicon, n_images=n_max, seed=made.seed, split=made.scored_on)
     table = plan.table
+    look = _look_at(run, SIDES[side], table["prompt"])
     neutral = table[table["kind"] == "neutral"].groupby("subject", sort=False)
     images = {str(name): rows for name, rows in neutral}
     n_made, found = dict.fromkeys(images, 0), dict.fromkeys(images, SequentialAudit.start())
@@ -103,12 +103,14 @@ def audit_until_settled(
     return StoppedAudit(side, value, band, n_max, found, n_made, confidence)
 
 
-def _look_at(run: Run, side: str) -> Callable[[pd.DataFrame, str], pd.DataFrame]:
+def _look_at(
+    run: Run, side: str, prompts: pd.Series
+) -> Callable[[pd.DataFrame, str], pd.DataFrame]:
     """Return a function that makes the images of a round, unless a folder has them, and labels."""
     classifier, known = evaluators.load_classifier(run), dict[str, Any]()
     moesd = None if side == "base" else run.load_correction()
     pipeline = run.load_pipeline(encoders=() if moesd is None else moesd.encoders)
-    method = None if moesd is None else intervention(run, moesd, pipeline)
+    method = None if moesd is None else intervention(run, moesd, pipeline, prompts)
 
     def look(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         folder = run.folder / "audit" / side / name

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from probe.errors import ArtifactError, DataError, OptionError, ShapeError
 from probe.io.artifacts import read_json, write_json
 from probe.moesd.config import TrainConfig
-from probe.moesd.draws import MeasuredExperts
+from probe.moesd.draws import (
+    _OF_CHANGED,
+    BaseShares,
+    MeasuredExperts,
+    full_allocation,
+    minimal_allocation,
+)
 from probe.moesd.experts import Experts, with_cells
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
@@ -70,7 +76,7 @@ def trained(town, **settings):
 def test_each_value_of_each_attribute_has_an_expert(both):
     of_gender, of_skin = ["toward-female", "toward-male"], ["light", "tan", "brown", "dark"]
     assert list(both.experts.names) == [*of_gender, *(f"toward-{value}" for value in of_skin)]
-    assert both.router.kind == "bernoulli"
+    assert (both.router.kind, both.router.counted) == ("minimal", {})
 
 
 @pytest.mark.parametrize(
@@ -291,6 +297,80 @@ def test_measured_cells_set_the_draws_of_all_attributes_and_of_each(of_cells):
     np.testing.assert_allclose(moesd.draws(joint, (True, True)), wanted, atol=1e-9)
 
 
+def test_minimal_routing_corrects_what_was_counted_as_missing_and_all_of_other_prompts(
+    of_cells, provenance, tmp_path
+):
+    dark, child = "a photo of a dark-skinned nurse", "a photo of a nurse and a child"
+    seen = np.array([10, 2, 2, 2, 1, 1, 1, 1])
+    router = Router("minimal", Target.parity(2), counted={NURSE: seen, dark: seen})
+    replace(of_cells, router=router).save(tmp_path, provenance)
+    moesd = MoESD.load(tmp_path, of_cells.encoder)
+    of_nurse, of_dark = (seen + 1 / 8) / 21, np.array([16.5, 4.5]) / 21
+    for prompt, shares in ((NURSE, of_nurse), (dark, of_dark), (child, None)):
+        opens = moesd.opened([prompt])[prompt]
+        even = np.full(2 if prompt == dark else 8, 1.0)
+        even /= even.sum()
+        expected = full_allocation(even) if shares is None else minimal_allocation(even, shares)
+        routes = [one.route for one in routed(moesd).conditions([prompt] * 4000, range(4000))]
+        for route, share in zip(["", *moesd.variants(opens)], expected, strict=True):
+            assert routes.count(route) / 4000 == pytest.approx(share, abs=0.002)
+        mean = expected[1:] @ np.stack([*moesd.variants(opens).values()])
+        states = moesd.encoder.states([prompt])
+        torch.testing.assert_close(
+            moesd.correct([prompt], states), moesd.encode_weighted([prompt], mean[None])[0]
+        )
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_values=st.integers(2, 5),
+    strength=st.floats(0, 1),
+    variance=st.floats(0, 0.1),
+)
+def test_no_other_draws_beside_the_base_model_are_expected_nearer_to_the_target_at_its_cost(
+    seed, n_values, strength, variance
+):
+    rng = np.random.default_rng(seed)
+    shown = rng.dirichlet(np.full(n_values, 0.5), size=(5, n_values))
+    experts = MeasuredExperts((n_values,), shown, 4)
+    base, target = rng.dirichlet(np.full(n_values, 0.5), size=2)
+    drawn = experts.beside(BaseShares(base, variance), target, strength=strength)
+    assert (drawn >= 0).all()
+    np.testing.assert_allclose(drawn.sum(), 1.0)
+    shares = np.insert(experts.shrunk, 0, base, axis=1)
+    off = np.einsum("v,jvk->jk", drawn, shares) - (1 - strength) * base - strength * target
+    slopes = np.einsum("jk,jvk->v", off, shares)
+    slopes[0] += 5 * variance * (drawn[0] - 1 + strength) - 5 * _OF_CHANGED * (1 - drawn[0])
+    # Karush-Kuhn-Tucker: none is below their mean.
+    assert (slopes >= drawn @ slopes - 1e-9).all()
+
+
+def test_draws_beside_the_base_model_leave_it_what_it_shows_already():
+    experts = MeasuredExperts((2,), np.stack([np.eye(2)] * 3), 100)
+    base, even = BaseShares(np.array([0.2, 0.8])), np.array([0.5, 0.5])
+    np.testing.assert_allclose(experts.beside(base, even), [0.625, 0.375, 0.0], atol=0.01)
+    np.testing.assert_allclose(experts.beside(base, even, strength=0.0), [1.0, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(experts.beside(BaseShares(even), even), [1.0, 0.0, 0.0], atol=1e-9)
+    weak = MeasuredExperts((2,), np.stack([[[0.8, 0.2], [0.2, 0.8]]] * 3), 100)
+    np.testing.assert_allclose(weak.beside(base, even), [0.5, 0.5, 0.0], atol=0.01)
+    few, many = (BaseShares.counted(n * np.array([0.2, 0.8])) for n in (5, 500))
+    assert many.variance < few.variance / 50
+    assert experts.beside(many, even)[0] > experts.beside(few, even)[0] + 0.3
+
+
+@pytest.mark.parametrize("counted", [[1, 1], [2, -1] + [0] * 6, [0] * 8, ["?"] * 8, [[1] * 8]])
+def test_counted_images_that_are_none_are_refused(of_cells, provenance, tmp_path, counted):
+    router = Router("minimal", counted={NURSE: np.ones(8)})
+    replace(of_cells, router=router).save(tmp_path, provenance)
+    config, found = read_json(tmp_path / "config.json", kind="moesd")
+    config["router"]["counted"][NURSE] = counted
+    write_json(tmp_path / "config.json", config, found)
+    with pytest.raises(
+        (ArtifactError, OptionError), match=r"counted (images )?(are|of)|not convert"
+    ):
+        MoESD.load(tmp_path, of_cells.encoder)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -361,7 +441,7 @@ def test_calibrated_routing_weighs_the_experts_of_what_a_prompt_leaves_open(
     [
         ("top1", [3], "one attribute of two values: choose bernoulli or stratified"),
         ("calibrated", [3], "2 shares and the corrected attribute 3 values"),
-        ("minimal", [2, 4], "needed one attribute: choose"),
+        ("minimal", [2, 4], "needed one attribute, or base_images: choose"),
         ("bernoulli", [3], "2 shares and the corrected attribute 3 values"),
     ],
 )

@@ -9,11 +9,11 @@ from hypothesis.extra.numpy import arrays
 
 from probe.errors import OptionError, ShapeError
 from probe.images.models.lookup import image_model
+from probe.moesd.draws import full_allocation, minimal_allocation
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import estimate_shares
 from probe.moesd.router import ROUTERS, SERVED, Router
-from probe.moesd.routing import full_allocation, minimal_allocation
 from probe.moesd.targets import Target
 from probe.text.templates import with_article
 

@@ -154,7 +154,7 @@ def test_prompts_that_state_an_attribute_keep_it_and_are_corrected_in_another(st
         seen = [plan.table.assign(side=of, gender=sides[of], age=age, key="") for of in sides]
         return pd.concat(seen, ignore_index=True)
 
-    monkeypatch.setattr("probe.run.images.make_both_sides", both_sides)
+    monkeypatch.setattr("probe.run.both_sides.make_both_sides", both_sides)
     monkeypatch.setattr(stated, "_others", lambda run: others)
     made, answer = stated.Stated().compute(run)
     [found] = answer.data.values()

@@ -75,7 +75,7 @@ def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_trai
 
     of_gender = skin_run(run, attributes="gender")
     assert measured_experts.measured_from(of_gender) == ""
-    assert not measured_experts.is_measured(skin_run(run, measured_images=0))
+    assert not skin_run(run, measured_images=0).config.train.is_measured
     variants = [{}, {"measured_images": 0}, {"measured_images": 1}]
     assert len({made_from(**settings) for settings in variants}) == 3
 

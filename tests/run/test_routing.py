@@ -16,7 +16,8 @@ from probe.moesd.router import ROUTERS, SERVED, Router
 from probe.run import Experiment
 from probe.run.config import Config
 from probe.run.folder import Run
-from probe.run.routing import intervention, router_of, target_line, target_of
+from probe.run.intervention import intervention
+from probe.run.routing import router_of, target_line, target_of
 from probe.run.stages.generate import GenerateConfig
 from probe.text.lexicon import Lexicon
 
@@ -57,19 +58,19 @@ def test_a_correction_is_routed_as_it_was_trained_unless_another_router_is_asked
 
 
 def test_top1_sends_every_picture_of_a_prompt_the_same_way(moesd, tmp_path):
-    method = intervention(run_that_sends("top1", tmp_path), moesd, None)
+    method = intervention(run_that_sends("top1", tmp_path), moesd, None, [])
     assert len(set(method.conditions([opened(moesd)] * 9, range(9)))) == 1
 
 
 def test_minimal_routing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
     producers, tmp_path, pipeline_folder
 ):
-    run = run_that_sends("minimal", tmp_path, "counterfactual")
+    run = run_that_sends("minimal", tmp_path, "counterfactual", base_images=0)
     prompt, pipeline = opened(producers), load_pipeline(pipeline_folder)
     scale = run.config.generate.guidance_scale
     [base] = base_shares(producers, pipeline, [prompt], guidance_scale=scale)
     np.testing.assert_allclose(base.sum(), 1.0)
-    method = intervention(run, producers, pipeline)
+    method = intervention(run, producers, pipeline, [])
     routes = [c.route for c in method.conditions([prompt] * 200, range(200))]
     missing = int(base[0] > 0.5)
     sent = (0.5 - base[missing]) / (1 - base[missing])
@@ -84,7 +85,7 @@ def test_half_strength_moves_states_half_as_far(moesd, tmp_path, pipeline_folder
     moved, target = [], "parity" if routing == "top1" else "0.3"
     for strength in (0.5, 1.0):
         run = run_that_sends(routing, tmp_path, target=target, strength=strength)
-        method = intervention(run, moesd, pipeline)
+        method = intervention(run, moesd, pipeline, [])
         moved.append(method.correct(method.conditions([prompt], [1]), states))
     assert not torch.equal(moved[1], states)
     torch.testing.assert_close(moved[0], (states + moved[1]) / 2)
@@ -93,7 +94,7 @@ def test_half_strength_moves_states_half_as_far(moesd, tmp_path, pipeline_folder
 @pytest.mark.parametrize(("target", "share"), [("parity", 0.5), ("0.25", 0.25)])
 def test_stratified_routing_meets_the_target_image_by_image(producers, tmp_path, target, share):
     run = run_that_sends("stratified", tmp_path, "counterfactual", target=target)
-    method = intervention(run, producers, None)
+    method = intervention(run, producers, None, [])
     routes = [c.route for c in method.conditions([opened(producers)] * 80, range(80))]
     assert set(routes) == set(DIRECTIONS)
     assert abs(routes.count(DIRECTIONS[0]) - 80 * share) <= 3
@@ -103,7 +104,9 @@ def test_stratified_routing_meets_the_target_image_by_image(producers, tmp_path,
 def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, routing):
     objective = "both" if routing == "top1" else "counterfactual"
     moesd = replace(moesd, objective=objective, router=Router(routing))
-    method = intervention(run_that_sends(routing, tmp_path, objective, strength=0.0), moesd, None)
+    method = intervention(
+        run_that_sends(routing, tmp_path, objective, strength=0.0), moesd, None, []
+    )
     prompt = opened(moesd)
     conditions = method.conditions([prompt] * 5, range(5))
     states = moesd.encoder.states([prompt] * 5)
@@ -112,7 +115,7 @@ def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, routing
 
 
 def test_a_dialled_correction_leaves_closed_prompts_alone_bit_for_bit(moesd, tmp_path):
-    method = intervention(run_that_sends("top1", tmp_path, strength=0.3), moesd, None)
+    method = intervention(run_that_sends("top1", tmp_path, strength=0.3), moesd, None, [])
     said = [f"a photo of a {of} {job}" for of in ("male", "female") for job in ("cook", "nurse")]
     closed = sorted(set(said) - set(moesd.opened(said)))
     assert closed

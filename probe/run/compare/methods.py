@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import OptionError
 from probe.images.intervention import Intervention
-from probe.moesd.router import PREDICTED
 from probe.run.files import correction_files
 from probe.run.folder import Run
 from probe.run.routing import OWN
@@ -107,7 +106,8 @@ def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.baselines.method import Method
     from probe.moesd.experts import n_weights
     from probe.run.images import n_examples
-    from probe.run.routing import intervention, router_of
+    from probe.run.intervention import intervention
+    from probe.run.routing import router_of
 
     parts = moesd.parts
     counted = [of.token.vector.numel() for of in parts if of.token.is_used]
@@ -115,9 +115,9 @@ def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
         counted += [n_weights(of.experts) for of in parts]
     if moesd.unet_experts is not None:
         counted.append(n_weights(moesd.unet_experts))
-    asks = router_of(run, moesd.router).kind in PREDICTED
+    asks = router_of(run, moesd.router).asks_denoiser
     return Method(
-        intervention(run, moesd, bench.pipeline),
+        intervention(run, moesd, bench.pipeline, bench.plan.table["prompt"]),
         words="images" if asks else "training",
         n_trainable=sum(counted),
         n_examples=n_examples(run),
@@ -144,10 +144,12 @@ def _examples(run: Run) -> str:
 
 
 def _files(run: Run) -> str:
+    from probe.run.intervention import counted_from
     from probe.run.routing import target_line
 
     files = run.hashes(*correction_files(run.config))
-    return f"{files} {run.config.generate.routing} {target_line(run)}"
+    routed = f"{run.config.generate.routing} {target_line(run)}"
+    return " ".join(filter(None, [f"{files} {routed}", counted_from(run)]))
 
 
 _OURS: Mapping[str, Entry] = {

@@ -14,7 +14,7 @@ from probe.moesd.router import MIN_EXPLAINED, ROUTERS
 from probe.run.files import SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Answer, Stage, register
-from probe.run.routing import OWN, attributes_of, intervention, names_table, router_of, target_line
+from probe.run.routing import OWN, attributes_of, names_table, router_of, target_line
 from probe.stats.share_shift import ShareShift
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ class GenerateConfig(Settings):
         "over consecutive seeds) or minimal (likewise, only as many as the base model is short "
         "of). Each objective serves some of them.",
         choices=(OWN, *ROUTERS),
+    )
+    base_images: int = setting(
+        32,
+        "Images by the base model of each prompt that is to be corrected, in which the classifier "
+        "that selects counts what they show, for the routing minimal; 0: the denoiser is asked.",
+        minimum=0,
+        is_later=True,
     )
     strength: float = setting(
         1.0, "Share of the correction that is applied; 0 is the base.", minimum=0, maximum=1
@@ -156,12 +163,11 @@ class Generate(Stage):
         """Write the images of both sides; what is there already is not made again."""
         from probe.images.plan import GenerationPlan
         from probe.run.images import make_images
+        from probe.run.intervention import intervention
 
         config, made_from = run.config.generate, self.made_from(run)
         moesd = run.load_correction()
         pipeline = run.load_pipeline(encoders=moesd.encoders)
-        # It is refused here if it cannot be had.
-        corrected = intervention(run, moesd, pipeline)
         plan = GenerationPlan.build(
             run.lexicon,
             n_images=config.n_images,
@@ -169,6 +175,8 @@ class Generate(Stage):
             split=config.scored_on,
             attributes=attributes_of(run),
         )
+        # It is refused here if it cannot be had.
+        corrected = intervention(run, moesd, pipeline, plan.table["prompt"])
         known: dict[str, Conditions] = {}
         for side in SIDES:
             (run.folder / _mark(side)).unlink(missing_ok=True)
@@ -199,6 +207,8 @@ class Generate(Stage):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
+        from probe.run.intervention import counted_from
+
         return hash_parts(
             "generate",
             settings_line(run.config.generate, without=("offload", "compile")),
@@ -206,6 +216,7 @@ class Generate(Stage):
             run.revision,
             run.hashes(*correction_files(run.config)),
             target_line(run),
+            *filter(None, [counted_from(run)]),
         )
 
 

@@ -54,9 +54,9 @@ class Stated(Study):
         import pandas as pd
 
         from probe.images.plan import GenerationPlan, planned_rows
+        from probe.run.both_sides import make_both_sides
         from probe.run.evaluation.corrected import seen_attributes
         from probe.run.evaluation.evaluators import load_whole_classifier
-        from probe.run.images import make_both_sides
 
         lexicon, config, rows, others = run.lexicon, run.config.generate, [], _others(run)
         neutral, n_images = (

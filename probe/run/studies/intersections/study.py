@@ -44,7 +44,7 @@ class Intersections(Study):
         import pandas as pd
 
         from probe.audit.missing_label_bounds import is_seen, seen_on_both
-        from probe.run.images import make_both_sides
+        from probe.run.both_sides import make_both_sides
         from probe.run.studies.intersections import tables as of
 
         attributes = _attributes(run)

@@ -75,7 +75,7 @@ class Levels(Study):
 
     def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return what is seen in each pair of images, and the figures of each level."""
-        from probe.run.images import make_both_sides
+        from probe.run.both_sides import make_both_sides
         from probe.run.studies.levels.tables import measure_levels, pair_images, plan_levels
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 

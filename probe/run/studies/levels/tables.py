@@ -46,7 +46,7 @@ def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> Generatio
 def pair_images(images: pd.DataFrame, attribute: str) -> pd.DataFrame:
     """Put both models' images of one prompt and noise side by side: ``seen_SIDE``, ``key_SIDE``.
 
-    Pairs of `probe.run.images.make_both_sides` without a label on one side are left out.
+    Pairs of `probe.run.both_sides.make_both_sides` without a label on one side are left out.
     """
     shared = ["level", "asked", "subject", "split", "prompt", "seed", "file_name"]
     pairs = images.loc[images["side"] == SIDES[0], shared]
