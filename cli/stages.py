@@ -167,7 +167,7 @@ def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     "generate",
     groups={
         "Images": ("n_images", "guidance_scale", "n_steps"),
-        "Correction": ("routing", "strength", "target"),
+        "Correction": ("routing", "base_images", "strength", "target"),
         ADVANCED: ("batch_size", "dtype", "offload", "compile", "seed"),
     },
     in_file=("guidance_slope", "guidance_intercept", "min_explained"),

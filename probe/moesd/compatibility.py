@@ -10,6 +10,7 @@ from probe.images.models.lookup import family_of
 from probe.images.models.model import ImageModel
 from probe.images.models.stable_diffusion import StableDiffusion
 from probe.moesd.correction import Correction
+from probe.moesd.router import CALIBRATED
 from probe.text.encoder import TextEncoder
 
 FIRST = "text_encoder"
@@ -35,7 +36,7 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
             )
     model, router = image_model_of(pipeline), correction.router
     is_asked = family_of(name) is not None or isinstance(model, StableDiffusion)
-    if router.asks_denoiser and not is_asked:
+    if router.kind == CALIBRATED and not is_asked:
         raise ModelError(
             f"the router {router.kind!r} asks the denoiser for shares, and a {name} cannot be "
             "asked; needed a text-to-image pipeline of a family of docs/families.md, or another "

@@ -194,16 +194,6 @@ class Correction(EncoderExperts):
             target = reduce(np.multiply.outer, others, target)
         return self._margin(target, opens)
 
-    def counted(self, prompt: str, opens: Sequence[bool]) -> BaseShares | None:
-        """Return what the base model shows under a prompt, of the cells that `target` has.
-
-        None if the router is not ``minimal``, or images of the prompt were not counted.
-        """
-        if self.router.kind != MINIMAL or self.router.counted is None:
-            return None
-        counts = self.router.counted.get(prompt)
-        return None if counts is None else BaseShares.counted(self._margin(counts, opens))
-
     def _margin(self, cells: Double, opens: Sequence[bool]) -> Double:
         closed = tuple(axis for axis, is_open in enumerate(opens) if not is_open)
         shares: Double = cells.reshape(self._n_values).sum(axis=closed).ravel()
@@ -249,17 +239,17 @@ class Correction(EncoderExperts):
                 return reduce(np.multiply.outer, each).ravel()
         return found.draws(target)
 
-    def allocation(
-        self, prompt: str, opens: Sequence[bool], base: BaseShares | None = None
-    ) -> Double:
+    def allocation(self, prompt: str, opens: Sequence[bool]) -> Double:
         """Return the share of a prompt's images that the base model makes, then of each variant.
 
-        Without ``base``, what the base model shows under the prompt, the experts make all images,
-        as far as the router's strength goes; with it, as few as reach the target.
+        With the router ``minimal``, and a prompt whose images were counted, the experts make as few
+        as reach the target; otherwise all, as far as the router's strength goes.
         """
         target, strength = self.target(prompt, opens), self.router.strength
-        if base is None:
+        counts = self.router.counted.get(prompt) if self.router.kind == MINIMAL else None
+        if counts is None:
             return full_allocation(self.draws(target, opens), strength=strength)
+        base = BaseShares.counted(self._margin(counts, opens))
         if (found := self._measured(opens)) is None:
             return minimal_allocation(target, base.shares, strength=strength)
         return found.beside(base, target, strength=strength)
@@ -305,7 +295,7 @@ class Correction(EncoderExperts):
             return decision.weights[decision.is_open]
         rows = []
         for prompt, opens in zip(opened, decision.opens[decision.is_open], strict=True):
-            _, *shares = self.allocation(prompt, opens, self.counted(prompt, opens))
+            _, *shares = self.allocation(prompt, opens)
             rows.append(shares @ np.stack([*self.variants(opens).values()]))
         weights: Double = np.stack(rows)  # the mean over the images
         return weights

@@ -25,8 +25,8 @@ class BaseShares(NamedTuple):
 
     shares: Double
     """Of each value, shape (n_values,)."""
-    variance: float = 0.0
-    """Sum over the values of the squared standard errors; 0 if they are not known."""
+    variance: float
+    """Sum over the values of the squared standard errors."""
 
     @classmethod
     def counted(cls, counts: Double) -> BaseShares:

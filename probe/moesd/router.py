@@ -16,10 +16,11 @@ from probe.moesd.targets import Target
 from probe.stats.notation import counted
 from probe.stats.share_shift import ShareShift
 
+CALIBRATED = "calibrated"
 MINIMAL = "minimal"
-ROUTERS = ("top1", "calibrated", "bernoulli", "stratified", MINIMAL)
-_PRODUCERS = ("bernoulli", "stratified", MINIMAL, "calibrated")
-_BALANCERS = ("top1", "calibrated")
+ROUTERS = ("top1", CALIBRATED, "bernoulli", "stratified", MINIMAL)
+_PRODUCERS = ("bernoulli", "stratified", MINIMAL, CALIBRATED)
+_BALANCERS = ("top1", CALIBRATED)
 SERVED: Mapping[str, tuple[str, ...]] = {
     "latent": _BALANCERS,
     "diffusion": _BALANCERS,
@@ -30,8 +31,6 @@ SERVED: Mapping[str, tuple[str, ...]] = {
 """Objective -> the routers that its experts can serve, its default one first. An expert that
 produces one value turns a prompt's bias round if it gets all images of the prompt (``top1``); one
 that shifts shares does not produce its value in each image that is drawn for it."""
-PREDICTED = ("calibrated", MINIMAL)
-"""Routers that ask the denoiser for the base model's shares, `minimal` unless they are counted."""
 MIN_EXPLAINED = 0.3
 """Default of `Router.min_explained`; docs/mixture.md has the measurement."""
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 times the golden ratio's fraction, odd
@@ -59,11 +58,10 @@ class Router:
     guidance: ShareShift | None = None
     """How guidance shifts the predicted shares, as measured; None: `guidance_law`."""
     min_explained: float = MIN_EXPLAINED
-    """What explicit prompts must explain of the denoiser's neutral predictions (median R^2) for the
-    routers of `PREDICTED`, which refuse a model otherwise; 0: nothing."""
-    counted: Mapping[str, Double] | None = None
-    """Images of the base model that show each cell, by prompt, for ``minimal``; None: it asks the
-    denoiser."""
+    """What explicit prompts must explain of the denoiser's neutral predictions (median R^2) for
+    ``calibrated``, which refuses a model otherwise; 0: nothing."""
+    counted: Mapping[str, Double] = field(default_factory=dict)
+    """Images of the base model that show each cell, by prompt, for ``minimal``."""
 
     def __post_init__(self) -> None:
         if self.kind not in ROUTERS:
@@ -76,11 +74,6 @@ class Router:
                 "the routing is top1, which can only meet the target parity; choose another "
                 f"routing for this target: {', '.join(ROUTERS[1:])}"
             )
-
-    @property
-    def asks_denoiser(self) -> bool:
-        """Whether the denoiser is asked for the base model's shares."""
-        return self.kind in PREDICTED and (self.kind != MINIMAL or self.counted is None)
 
     def check(self, objective: str, *, has_unet: bool) -> None:
         """Refuse experts that cannot serve this router by an `OptionError`."""
@@ -100,15 +93,13 @@ class Router:
         n_cells = math.prod(n_values)
         if self.kind == "top1" and list(n_values) != [2]:
             needed = "one attribute of two values"
-        elif self.kind == MINIMAL and self.asks_denoiser and len(n_values) > 1:
-            needed = "one attribute, or base_images"
         elif self.guidance and len(self.guidance.intercepts) not in (0, n_cells):
             found = counted(len(self.guidance.intercepts) - 1, "numbers")
             raise OptionError(
                 f"guidance_intercept has {found}; needed {n_cells - 1}, as the study mixture of "
                 "this run prints them"
             )
-        elif any(of.size != n_cells for of in (self.counted or {}).values()):
+        elif any(of.size != n_cells for of in self.counted.values()):
             raise OptionError(f"images are not counted of {n_cells} values; needed one of each")
         elif (n := self.target.default.size) not in (n_values[0], n_cells):
             raise OptionError(
@@ -127,7 +118,7 @@ class Router:
         """Refuse a denoiser whose predictions explicit prompts do not explain (R^2 of prompts)."""
         if (median := float(np.median(explained))) >= self.min_explained:
             return
-        others = [kind for kind in SERVED[objective] if kind not in PREDICTED]
+        others = [kind for kind in SERVED[objective] if kind != CALIBRATED]
         instead = f"choose another routing (generate --routing {'|'.join(others)})"
         if not others:
             instead = "train with another objective"
@@ -189,8 +180,7 @@ class Router:
                 found["guidance"]["slope"], tuple(found["guidance"]["intercepts"])
             )
             explained = found.get("min_explained", MIN_EXPLAINED)
-            if (counted := found.get("counted")) is not None:
-                counted = {name: _counts(of) for name, of in counted.items()}
+            counted = {name: _counts(of) for name, of in found.get("counted", {}).items()}
             router = cls(found["kind"], target, found["strength"], measured, explained, counted)
             router.check(config["objective"], has_unet=config["unet"] is not None)
         except (KeyError, TypeError, AttributeError, ValueError, ProbeError) as error:

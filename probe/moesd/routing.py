@@ -13,9 +13,8 @@ from probe.arrays import Double
 from probe.images.intervention import Condition, Intervention, StateCorrection, with_states
 from probe.images.models.conditions import Conditions
 from probe.images.models.lookup import image_model
-from probe.moesd.base_shares import base_shares, check_explained
+from probe.moesd.base_shares import check_explained
 from probe.moesd.correction import Correction, EncoderExperts
-from probe.moesd.draws import BaseShares
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import calibrate_weights
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
@@ -30,9 +29,9 @@ def routed(
     Parameters
     ----------
     pipeline : DiffusionPipeline, optional
-        Routers that ask the denoiser for shares let its denoiser predict.
+        The router ``calibrated`` lets its denoiser predict.
     guidance_scale : float
-        Of the images; what these routers predict holds at this guidance.
+        Of the images; what this router predicts holds at this guidance.
     """
     router = correction.router
     if router.strength == 0:
@@ -164,12 +163,11 @@ class SampledRouting(_Routing):
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw each image's route from its prompt and seed."""
-        is_asked = self._correction.router.asks_denoiser
-        distinct = list(dict.fromkeys(prompts))
-        opened = self._correction.opened(distinct, naming_a_person=is_asked)
-        cells = {opens: ["", *self._correction.variants(opens)] for opens in opened.values()}
-        shares = {prompt: self._allocation(prompt, opens) for prompt, opens in opened.items()}
-        draw = self._correction.router.draw
+        correction = self._correction
+        opened = correction.opened(list(dict.fromkeys(prompts)))
+        cells = {opens: ["", *correction.variants(opens)] for opens in opened.values()}
+        shares = {of: correction.allocation(of, opens) for of, opens in opened.items()}
+        draw = correction.router.draw
         return [
             Condition(
                 prompt,
@@ -192,21 +190,6 @@ class SampledRouting(_Routing):
         encoded, _ = self._on.encode_weighted(prompts, weights)
         corrected[rows] = encoded.to(states)
         return corrected
-
-    def _allocation(self, prompt: str, opens: tuple[bool, ...]) -> Double:
-        correction = self._correction
-        asks = correction.router.asks_denoiser
-        base = BaseShares(self._asked(prompt)) if asks else correction.counted(prompt, opens)
-        return correction.allocation(prompt, opens, base)
-
-    def _asked(self, prompt: str) -> Double:
-        of = self._correction, self._pipeline
-        if not self._known:
-            check_explained(*of)
-        if prompt not in self._known:
-            [base] = base_shares(*of, [prompt], guidance_scale=self._guidance_scale)
-            self._known[prompt] = base
-        return self._known[prompt]
 
 
 class PartialCorrection(Intervention):

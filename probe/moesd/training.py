@@ -29,7 +29,7 @@ from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.objectives.shown import ShownValues, Teacher
 from probe.moesd.objectives.states import CounterfactualStates, leaves_out_positions
-from probe.moesd.router import MINIMAL, Router
+from probe.moesd.router import Router
 from probe.moesd.targets import Target
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
@@ -155,8 +155,7 @@ def _untrained(
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
     parity = Target.parity(len(gate.attributes[0].values))
-    counted: Any = {} if config.router == MINIMAL else None
-    router = Router(config.router, parity, counted=counted)
+    router = Router(config.router, parity)
     of_training = config.objective, router, config.recipe_line
     return MoESD(encoder, token, experts, gate, unet_experts, *of_training)
 

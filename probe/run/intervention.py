@@ -15,7 +15,7 @@ from probe.errors import ArtifactError
 from probe.images.plan import GenerationPlan, planned_rows
 from probe.io.artifacts import read_json, write_json
 from probe.io.files import hash_parts
-from probe.moesd.router import MINIMAL, Router
+from probe.moesd.router import CALIBRATED, MINIMAL, Router
 from probe.run.evaluation import evaluators
 from probe.run.evaluation.corrected import cells_shown, seen_attributes
 from probe.run.evaluation.looking import look_with
@@ -37,16 +37,16 @@ _KIND = "counted-images"
 def intervention(run: Run, moesd: MoESD, pipeline: Any, prompts: Iterable[str]) -> Intervention:
     """Build the intervention of a correction with the router of a run's settings.
 
-    The router ``minimal`` is told the base model's shares under those of the ``prompts`` that the
-    correction opens: images of them are made, and counted, once a run.
+    The router ``minimal`` is told what the base model shows under those of the ``prompts`` that
+    the correction opens: images of them are made, and counted, once a run.
     """
     router = router_of(run, moesd.router)
-    if router.asks_denoiser:
+    if router.kind == CALIBRATED:
         from probe.images.pipelines import check_family
 
         instead = "choose bernoulli or stratified"
         check_family(run.model_folder, f"the routing {router.kind}", instead)
-    if router.counted is not None and router.strength > 0:
+    if router.kind == MINIMAL and router.strength > 0:
         opened = [*moesd.opened([*dict.fromkeys(prompts)])]
         router = replace(router, counted=_count(run, pipeline, opened))
     routed = replace(moesd, router=router)
@@ -54,20 +54,14 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any, prompts: Iterable[str]) 
 
 
 def router_with_counts(run: Run) -> Router:
-    """Return the router that the images of a trained run were made with, to go with it elsewhere.
-
-    It knows the base model's shares under every prompt that the run has counted.
-    """
+    """Return the router that the images of a trained run were made with, with all it counted."""
     router = router_in_use(run)
-    if router.counted is None:
-        return router
-    return replace(router, counted=_seen(_counts(run)))
+    return replace(router, counted=_seen(_counts(run))) if router.kind == MINIMAL else router
 
 
 def counted_from(run: Run) -> str:
-    """Hash what counted images depend on; empty if the settings of a trained run need none."""
-    router = router_in_use(run)
-    return _counted_from(run) if router.kind == MINIMAL and router.counted is not None else ""
+    """Hash what counted images depend on; empty if the router of a trained run needs none."""
+    return _counted_from(run) if router_in_use(run).kind == MINIMAL else ""
 
 
 def _counted_from(run: Run) -> str:

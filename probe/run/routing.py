@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.arrays import Double
 from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
-from probe.moesd.router import MINIMAL, Router
+from probe.moesd.router import Router
 from probe.moesd.targets import Target
 from probe.run.files import MOESD
 from probe.run.folder import Run
@@ -32,7 +31,7 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     """Make the router of the settings ``routing``, ``strength`` and ``target``.
 
     ``own`` is the router saved with the correction; without it, the default of the run's objective
-    takes its place. One that the run's experts cannot serve is refused. It knows no counted shares;
+    takes its place. One that the run's experts cannot serve is refused. It knows no counted images;
     see `probe.run.intervention.router_with_counts`.
     """
     config, train = run.config.generate, run.config.train
@@ -41,9 +40,7 @@ def router_of(run: Run, own: Router | None = None) -> Router:
         kind = own.kind if own is not None else train.router
     attributes = attributes_of(run)
     measured = config.measured_guidance()
-    counted: Mapping[str, Double] | None = {} if kind == MINIMAL and config.base_images else None
-    settings = config.strength, measured, config.min_explained, counted
-    router = Router(kind, target_of(run), *settings)
+    router = Router(kind, target_of(run), config.strength, measured, config.min_explained)
     router.check(train.objective, has_unet=train.has_unet)
     router.check_attributes([len(of.values) for of in attributes])
     return router

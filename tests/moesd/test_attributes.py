@@ -347,10 +347,12 @@ def test_no_other_draws_beside_the_base_model_are_expected_nearer_to_the_target_
 
 def test_draws_beside_the_base_model_leave_it_what_it_shows_already():
     experts = MeasuredExperts((2,), np.stack([np.eye(2)] * 3), 100)
-    base, even = BaseShares(np.array([0.2, 0.8])), np.array([0.5, 0.5])
+    base, even = BaseShares(np.array([0.2, 0.8]), 0.0), np.array([0.5, 0.5])
     np.testing.assert_allclose(experts.beside(base, even), [0.625, 0.375, 0.0], atol=0.01)
     np.testing.assert_allclose(experts.beside(base, even, strength=0.0), [1.0, 0.0, 0.0], atol=1e-9)
-    np.testing.assert_allclose(experts.beside(BaseShares(even), even), [1.0, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(
+        experts.beside(BaseShares(even, 0.0), even), [1.0, 0.0, 0.0], atol=1e-9
+    )
     weak = MeasuredExperts((2,), np.stack([[[0.8, 0.2], [0.2, 0.8]]] * 3), 100)
     np.testing.assert_allclose(weak.beside(base, even), [0.5, 0.5, 0.0], atol=0.01)
     few, many = (BaseShares.counted(n * np.array([0.2, 0.8])) for n in (5, 500))
@@ -441,7 +443,6 @@ def test_calibrated_routing_weighs_the_experts_of_what_a_prompt_leaves_open(
     [
         ("top1", [3], "one attribute of two values: choose bernoulli or stratified"),
         ("calibrated", [3], "2 shares and the corrected attribute 3 values"),
-        ("minimal", [2, 4], "needed one attribute, or base_images: choose"),
         ("bernoulli", [3], "2 shares and the corrected attribute 3 values"),
     ],
 )

@@ -171,9 +171,8 @@ def test_closed_prompts_and_images_left_to_the_base_model_stay_bit_for_bit(
         assert torch.equal(corrected[row], states[row]) == (condition.route == "")
 
 
-@pytest.mark.parametrize("kind", ["calibrated", "minimal"])
-def test_the_denoiser_is_not_asked_where_no_prompt_opens(moesd, closed, kind):
-    method = routed_by(moesd, kind).intervention(pipeline=None)
+def test_the_denoiser_is_not_asked_where_no_prompt_opens(moesd, closed):
+    method = routed_by(moesd, "calibrated").intervention(pipeline=None)
     states = moesd.encoder.states([closed])
     assert torch.equal(method.correct(method.conditions([closed], [1]), states), states)
 
@@ -198,10 +197,7 @@ def test_calibrated_routing_moves_open_prompts_along_one_expert_and_no_others(
     assert max(along).item() == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["calibrated", "minimal"])
-def test_a_denoiser_that_explicit_prompts_explain_too_little_is_refused(
-    moesd, opened, pipeline, kind
-):
+def test_a_denoiser_that_explicit_prompts_explain_too_little_is_refused(moesd, opened, pipeline):
     subjects = moesd.token.subjects[:3]
     moesd = replace(moesd, token=replace(moesd.token, subjects=subjects))
     prompts = [f"a photo of {with_article(subject)}" for subject in subjects]
@@ -211,7 +207,7 @@ def test_a_denoiser_that_explicit_prompts_explain_too_little_is_refused(
     explained = np.median(estimate_shares(model, said, words, n_noises=4).explained)
     assert 0 < explained < 1
     for least, is_refused in ((0.99 * explained, False), (min(1, 1.01 * explained), True)):
-        method = routed_by(moesd, kind, min_explained=least).intervention(pipeline)
+        method = routed_by(moesd, "calibrated", min_explained=least).intervention(pipeline)
 
         def make(method=method):
             return method.correct(method.conditions([opened], [1]), moesd.encoder.states([opened]))

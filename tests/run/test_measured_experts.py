@@ -76,6 +76,9 @@ def test_the_measurement_is_asked_for_and_its_inputs_are_in_the_hash_of_the_trai
     of_gender = skin_run(run, attributes="gender")
     assert measured_experts.measured_from(of_gender) == ""
     assert not skin_run(run, measured_images=0).config.train.is_measured
+    keeping = skin_run(run, attributes="gender", keep="age", shown_images=8).config.train
+    assert keeping.is_measured
+    assert (keeping.router, of_gender.config.train.router) == ("minimal", "bernoulli")
     variants = [{}, {"measured_images": 0}, {"measured_images": 1}]
     assert len({made_from(**settings) for settings in variants}) == 3
 

@@ -8,7 +8,6 @@ from PIL import Image
 
 from probe.images.pipelines import load_pipeline
 from probe.images.plan import read_metadata
-from probe.moesd.base_shares import base_shares
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.model import MoESD
@@ -60,22 +59,6 @@ def test_a_correction_is_routed_as_it_was_trained_unless_another_router_is_asked
 def test_top1_sends_every_picture_of_a_prompt_the_same_way(moesd, tmp_path):
     method = intervention(run_that_sends("top1", tmp_path), moesd, None, [])
     assert len(set(method.conditions([opened(moesd)] * 9, range(9)))) == 1
-
-
-def test_minimal_routing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
-    producers, tmp_path, pipeline_folder
-):
-    run = run_that_sends("minimal", tmp_path, "counterfactual", base_images=0)
-    prompt, pipeline = opened(producers), load_pipeline(pipeline_folder)
-    scale = run.config.generate.guidance_scale
-    [base] = base_shares(producers, pipeline, [prompt], guidance_scale=scale)
-    np.testing.assert_allclose(base.sum(), 1.0)
-    method = intervention(run, producers, pipeline, [])
-    routes = [c.route for c in method.conditions([prompt] * 200, range(200))]
-    missing = int(base[0] > 0.5)
-    sent = (0.5 - base[missing]) / (1 - base[missing])
-    assert routes.count(DIRECTIONS[1 - missing]) == 0
-    assert abs(routes.count(DIRECTIONS[missing]) - 200 * sent) <= 4
 
 
 @pytest.mark.parametrize("routing", ["top1", pytest.param("calibrated", marks=pytest.mark.slow)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import OptionError
 from probe.images.intervention import Intervention
+from probe.moesd.router import CALIBRATED
 from probe.run.files import correction_files
 from probe.run.folder import Run
 from probe.run.routing import OWN
@@ -115,7 +116,7 @@ def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
         counted += [n_weights(of.experts) for of in parts]
     if moesd.unet_experts is not None:
         counted.append(n_weights(moesd.unet_experts))
-    asks = router_of(run, moesd.router).asks_denoiser
+    asks = router_of(run, moesd.router).kind == CALIBRATED
     return Method(
         intervention(run, moesd, bench.pipeline, bench.plan.table["prompt"]),
         words="images" if asks else "training",

@@ -62,10 +62,10 @@ class GenerateConfig(Settings):
         choices=(OWN, *ROUTERS),
     )
     base_images: int = setting(
-        32,
+        64,
         "Images by the base model of each prompt that is to be corrected, in which the classifier "
-        "that selects counts what they show, for the routing minimal; 0: the denoiser is asked.",
-        minimum=0,
+        "that selects counts what they show, for the routing minimal.",
+        minimum=1,
         is_later=True,
     )
     strength: float = setting(
@@ -79,8 +79,8 @@ class GenerateConfig(Settings):
     )
     guidance_slope: float = setting(
         0.0,
-        "Slope of the log-odds under guidance, with which the routings calibrated and minimal "
-        "predict shares; the study mixture measures it. 0 takes the guidance scale.",
+        "Slope of the log-odds under guidance, with which the routing calibrated predicts shares; "
+        "the study mixture measures it. 0 takes the guidance scale.",
         minimum=0,
     )
     guidance_intercept: str = setting(
@@ -91,7 +91,7 @@ class GenerateConfig(Settings):
     min_explained: float = setting(
         MIN_EXPLAINED,
         "What explicit prompts must explain of the denoiser's neutral predictions (median R^2); "
-        "the routings calibrated and minimal refuse a model of which they explain less.",
+        "the routing calibrated refuses a model of which they explain less.",
         minimum=0,
         maximum=1,
     )

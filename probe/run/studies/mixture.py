@@ -95,7 +95,7 @@ class Mixture(Study):
             f"they are off by {interval(error)} on average, and the largest is that of the images "
             f"for {interval(right, 2)} of occupations",
             f"explicit prompts explain a median of {number(asked['explained'], 2)} of the "
-            "denoiser's neutral predictions (the routings calibrated and minimal need "
+            "denoiser's neutral predictions (the routing calibrated needs "
             f"{config.min_explained:g}), and their own differ by {number(asked['sensitivity'])} "
             "(root mean square; of noise it is 1)",
         ]
@@ -195,10 +195,10 @@ def _guidance_lines(
         added = [f"{of} for {value}" for of, value in zip(added, values[:-1], strict=True)]
     asked = ",".join(f"{of:.3g}" for of in found["intercepts"])
     advice = (
-        f"for calibrated and minimal routing, set generate.guidance_slope = {found['slope']:.3g} "
+        f"for calibrated routing, set generate.guidance_slope = {found['slope']:.3g} "
         f'and generate.guidance_intercept = "{asked}"'
         if found["slope"] >= _LEAST_SLOPE
-        else "too flat for calibrated and minimal routing, which would have to invert it"
+        else "too flat for calibrated routing, which would have to invert it"
     )
     yield (
         f"guidance {guidance_scale:g} multiplies their log-odds by {found['slope']:.2f} and adds "
