@@ -34,13 +34,12 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
                 f"a {name} has no {slot} with encode_prompt; needed a text-to-image pipeline of "
                 "diffusers with all of its parts"
             )
-    model, router = image_model_of(pipeline), correction.router
+    model, kind = image_model_of(pipeline), correction.router.kind
     is_asked = family_of(name) is not None or isinstance(model, StableDiffusion)
-    if router.kind == CALIBRATED and not is_asked:
+    if kind == CALIBRATED and not is_asked:
         raise ModelError(
-            f"the router {router.kind!r} asks the denoiser for shares, and a {name} cannot be "
-            "asked; needed a text-to-image pipeline of a family of docs/families.md, or another "
-            "router"
+            f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
+            "needed a text-to-image pipeline of a family of docs/families.md, or another router"
         )
     for trained in parts:
         _check_encoder(getattr(pipeline, trained.slot or FIRST), trained)

@@ -40,7 +40,7 @@ _SPARE = 1.2  # a model that obeys 95 % of its prompts loses one image in ten to
 
 _OF_OTHER_IMAGES = (
     *("n_images", "seed", "batch_size", "scored_on", "routing", "strength", "target"),
-    *("guidance_slope", "guidance_intercept", "min_explained"),
+    *("guidance_slope", "guidance_intercept", "min_explained", "base_images"),
 )
 
 
@@ -202,7 +202,16 @@ def training_prompts(run: Run) -> PromptSet:
 
 def generation_line(run: Run) -> str:
     """The settings with which a training makes images, to be hashed with what it makes of them."""
-    return settings_line(_generation(run), without=_OF_OTHER_IMAGES)
+    return _image_line(_generation(run))
+
+
+def images_line(run: Run) -> str:
+    """The settings with which images of a prompt are made, to be hashed with what they show."""
+    return _image_line(run.config.generate)
+
+
+def _image_line(config: Any) -> str:
+    return settings_line(config, without=_OF_OTHER_IMAGES)
 
 
 def _generation(run: Run) -> Any:

@@ -20,9 +20,8 @@ from probe.run.evaluation import evaluators
 from probe.run.evaluation.corrected import cells_shown, seen_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.folder import Run, stale_files
-from probe.run.images import make_images
+from probe.run.images import images_line, make_images
 from probe.run.routing import attributes_of, router_in_use, router_of
-from probe.run.teaching import looked_at_from
 from probe.text.attributes import cells_of
 
 if TYPE_CHECKING:
@@ -67,7 +66,10 @@ def counted_from(run: Run) -> str:
 def _counted_from(run: Run) -> str:
     config, evaluate = run.config.generate, run.config.evaluate
     return hash_parts(
-        looked_at_from(run, "counted"),
+        "counted",
+        run.revision,
+        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
+        images_line(run),
         f"n={config.base_images} seed={config.seed} {run.config.train.attributes}",
         f"{evaluate.attribute} {evaluate.female} {evaluate.male}",
     )
