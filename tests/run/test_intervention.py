@@ -89,7 +89,6 @@ def test_a_prompt_is_counted_once_until_a_setting_changes(of_skin, monkeypatch):
     ):
         intervention(of, moesd, pipeline, few)
     assert made == [N, 2 * N, 2]
-    assert intervention(of_skin, moesd, pipeline, []).conditions(["a photo of a tree"], [1])
 
 
 @pytest.mark.parametrize("damage", [None, {"a photo of a cook": [1, 2]}, {"a": [1, 1, 1, -1]}])
