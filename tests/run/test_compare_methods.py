@@ -274,7 +274,7 @@ def test_corrections_of_several_attributes_are_compared_with_what_corrects_any(
     experiment = Experiment.create(tmp_path, model="tinytown", lexicon=small_lexicon)
     brief = {"latent_steps": 2, "n_examples": 64, "shown_images": 0, "measured_images": 0}
     experiment.set("train", attributes="gender,skin_tone", **brief)
-    experiment.set("generate", n_images=2, n_steps=2).set("evaluate", n_bootstrap=50)
+    experiment.set("generate", n_images=2, n_steps=2, base_images=2).set("evaluate", n_bootstrap=50)
     for stage in (experiment.embed, experiment.fit, experiment.train):
         stage()
     with pytest.raises(OptionError, match=r"debias-vl corrects gender .* gender,skin_tone"):

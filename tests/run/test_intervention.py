@@ -103,6 +103,7 @@ def test_counts_that_are_none_are_refused(of_skin, damage):
         intervention(of_skin, moesd, pipeline, neutral(of_skin, 1))
 
 
+@pytest.mark.slow
 def test_what_was_counted_is_published_with_the_correction(run):
     experiment = Experiment.open(run)
     experiment.train(objective="counterfactual")
