@@ -11,12 +11,7 @@ from torch.nn import functional
 
 from probe.arrays import Double, Float32
 from probe.images.intervention import Source
-from probe.moesd.draws import (
-    BaseShares,
-    MeasuredExperts,
-    full_allocation,
-    minimal_allocation,
-)
+from probe.moesd.draws import BaseShares, MeasuredExperts, full_allocation, minimal_allocation
 from probe.moesd.experts import DIRECTIONS, Experts, expert_names
 from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.router import MINIMAL, SERVED, Router
