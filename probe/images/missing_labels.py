@@ -8,8 +8,9 @@ UNREADABLE = "unreadable"
 """An image that could not be opened."""
 MISSING = (UNDETECTED, AMBIGUOUS, UNREADABLE)
 
+_NOT_SEEN = ("no face", "no person", "not visible")
 _WORDS = {
-    UNDETECTED: ("", "undetected", "none", "except", "no face", "no person", "nan", "null"),
+    UNDETECTED: ("", "undetected", "none", "except", "nan", "null", *_NOT_SEEN),
     AMBIGUOUS: ("ambiguous", "unclear", "unsure", "unknown", "both"),
     UNREADABLE: ("unreadable",),
 }

@@ -55,11 +55,11 @@ def test_parquet_says_the_same_and_its_images_are_not_read(tmp_path):
 
 
 def test_pictures_without_a_value_are_counted_by_their_reason(tmp_path):
-    rows = ["woman", "man", "", "no face", "Unclear", "unknown", "unreadable"]
+    rows = ["woman", "man", "", "no face", "Not visible", "Unclear", "unknown", "unreadable"]
     table = labels(tmp_path, "subject,gender\n" + "".join(f"nurse,{row}\n" for row in rows))
     counted = table.count("gender")
     assert {reason: n.tolist() for reason, n in counted.missing.items()} == {
-        "undetected": [2],
+        "undetected": [3],
         "ambiguous": [2],
         "unreadable": [1],
     }
