@@ -282,7 +282,7 @@ class TrainConfig(Settings):
 
     @property
     def needs_classifier(self) -> bool:
-        """Whether a classifier looks at images of the experts: not of gender that keeps nothing."""
+        """Whether a classifier looks at images of the experts: with `keep`, or more than gender."""
         return self.has_many_values or self.keep != ""
 
     @property

@@ -17,6 +17,7 @@ from probe.moesd.base_shares import check_explained
 from probe.moesd.correction import Correction, EncoderExperts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import calibrate_weights
+from probe.moesd.router import CALIBRATED
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 from probe.text.attributes import cells_of
 
@@ -43,10 +44,11 @@ def routed(
             whole = Top1Routing(correction, experts)
         parts = [whole]
     else:
-        kind = CalibratedRouting if router.kind == "calibrated" else SampledRouting
-        drawn = kind(correction, pipeline, guidance_scale=guidance_scale)
+        drawn: _Routing = SampledRouting(correction)
+        if router.kind == CALIBRATED:
+            drawn = CalibratedRouting(correction, pipeline, guidance_scale=guidance_scale)
         parts = [drawn, *map(drawn.on, correction.others)]
-    if router.strength != 1 and router.kind in ("top1", "calibrated"):
+    if router.strength != 1 and router.kind in ("top1", CALIBRATED):
         parts = [PartialCorrection(part, router.strength) for part in parts]
     for part, source in zip(parts, correction.parts, strict=True):
         part.source = source
@@ -87,10 +89,8 @@ class Top1Routing(StateCorrection):
 class _Routing(Intervention):
     """Routing of a prompt's images among experts that the correction's gate opened for it."""
 
-    def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
-        self._correction, self._pipeline = correction, pipeline
-        self._guidance_scale = guidance_scale
-        self._known: dict[str, Double] = {}
+    def __init__(self, correction: Correction) -> None:
+        self._correction = correction
         self._on: EncoderExperts = correction
 
     def on(self, part: EncoderExperts) -> Self:
@@ -108,11 +108,16 @@ class CalibratedRouting(_Routing):
     Closed prompts are left unchanged, bit for bit.
     """
 
+    def __init__(self, correction: Correction, pipeline: Any, *, guidance_scale: float) -> None:
+        super().__init__(correction)
+        self._pipeline, self._guidance_scale = pipeline, guidance_scale
+        self._known: dict[str, Double] = {}
+
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Mark the prompts that open the gate."""
         distinct = list(dict.fromkeys(prompts))
         opened = self._correction.opened(distinct, naming_a_person=True)
-        return [Condition(prompt, "calibrated" if prompt in opened else "") for prompt in prompts]
+        return [Condition(prompt, CALIBRATED if prompt in opened else "") for prompt in prompts]
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
         """Replace the states of open prompts by the calibrated ones."""

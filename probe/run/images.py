@@ -17,9 +17,10 @@ from probe.errors import DataError
 from probe.images.intervention import Intervention
 from probe.images.plan import METADATA, GenerationPlan, planned_rows, write_metadata
 from probe.io.artifacts import atomic, hash_file, hash_parts, read_json, write_json
+from probe.io.progress import Progress
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import cells_shown, seen_attributes
+from probe.run.evaluation.corrected import Seen, cells_shown, seen_attributes
 from probe.run.evaluation.looking import look_with
 from probe.run.folder import Run, stale_files
 from probe.run.routing import attributes_of
@@ -84,7 +85,7 @@ def examples_made_from(run: Run) -> str:
     return hash_parts(
         "examples",
         run.revision,
-        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
+        evaluators.evaluators_line(run, "selector"),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
         generation_line(run),
@@ -202,16 +203,25 @@ def training_prompts(run: Run) -> PromptSet:
 
 def generation_line(run: Run) -> str:
     """The settings with which a training makes images, to be hashed with what it makes of them."""
-    return _image_line(_generation(run))
+    return images_line(_generation(run))
 
 
-def images_line(run: Run) -> str:
+def images_line(config: Any) -> str:
     """The settings with which images of a prompt are made, to be hashed with what they show."""
-    return _image_line(run.config.generate)
-
-
-def _image_line(config: Any) -> str:
     return settings_line(config, without=_OF_OTHER_IMAGES)
+
+
+def selector_sees(
+    run: Run, files: list[Path], *, progress: Progress | None = None
+) -> tuple[pd.DataFrame, list[Seen]]:
+    """Label images by the classifier that selects.
+
+    Returns a row an image, and what the classifier calls the attributes that the run corrects.
+    """
+    classifier = evaluators.load_whole_classifier(run, "selector")
+    attributes = seen_attributes(run, classifier.attributes)
+    here = partial(classifier.label, progress=progress) if progress else classifier.label
+    return pd.concat(look_with(run, "selector", files, here), ignore_index=True), attributes
 
 
 def _generation(run: Run) -> Any:
@@ -242,11 +252,10 @@ def _example_plan(run: Run, lexicon: Lexicon, *, n_images: int) -> GenerationPla
 
 
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
-    classifier = evaluators.load_whole_classifier(run, "selector")
-    attributes = seen_attributes(run, classifier.attributes)
-    here = partial(classifier.label, progress=run.progress_on("looking at training images"))
     files = [run.folder / _CANDIDATES / name for name in candidates["file_name"]]
-    labels = pd.concat(look_with(run, "selector", files, here), ignore_index=True)
+    labels, attributes = selector_sees(
+        run, files, progress=run.progress_on("looking at training images")
+    )
     asked, values = candidates["kind"], np.array([*cells_of(attributes_of(run)).values])
     is_asked = asked.to_numpy()[:, None] == values
     is_kept = (cells_shown(labels, attributes) & is_asked).any(axis=1)

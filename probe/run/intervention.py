@@ -17,10 +17,9 @@ from probe.io.artifacts import read_json, write_json
 from probe.io.files import hash_parts
 from probe.moesd.router import CALIBRATED, MINIMAL, Router
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import cells_shown, seen_attributes
-from probe.run.evaluation.looking import look_with
+from probe.run.evaluation.corrected import cells_shown
 from probe.run.folder import Run, stale_files
-from probe.run.images import images_line, make_images
+from probe.run.images import images_line, make_images, selector_sees
 from probe.run.routing import attributes_of, router_in_use, router_of
 from probe.text.attributes import cells_of
 
@@ -36,8 +35,8 @@ _KIND = "counted-images"
 def intervention(run: Run, moesd: MoESD, pipeline: Any, prompts: Iterable[str]) -> Intervention:
     """Build the intervention of a correction with the router of a run's settings.
 
-    The router ``minimal`` is told what the base model shows under those of the ``prompts`` that
-    the correction opens: images of them are made, and counted, once a run.
+    With the router ``minimal``, images by the base model are made of those of the ``prompts`` that
+    open the gate, and counted, once a run.
     """
     router = router_of(run, moesd.router)
     if router.kind == CALIBRATED:
@@ -68,8 +67,8 @@ def _counted_from(run: Run) -> str:
     return hash_parts(
         "counted",
         run.revision,
-        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
-        images_line(run),
+        evaluators.evaluators_line(run, "selector"),
+        images_line(run.config.generate),
         f"n={config.base_images} seed={config.seed} {run.config.train.attributes}",
         f"{evaluate.attribute} {evaluate.female} {evaluate.male}",
     )
@@ -114,9 +113,6 @@ def _count_new(run: Run, pipeline: Any, prompts: list[str]) -> dict[str, list[in
     rows = [row for prompt in prompts for row in planned_rows("base", prompt, [prompt], n, seed)]
     label = "images by the base model to count"
     images = make_images(run, pipeline, GenerationPlan(pd.DataFrame(rows)), folder, label=label)
-    classifier = evaluators.load_whole_classifier(run, "selector")
-    attributes = seen_attributes(run, classifier.attributes)
-    files = [folder / name for name in images["file_name"]]
-    seen = pd.concat(look_with(run, "selector", files, classifier.label), ignore_index=True)
+    seen, attributes = selector_sees(run, [folder / name for name in images["file_name"]])
     shown = cells_shown(seen, attributes).reshape(len(prompts), n, -1).sum(axis=1)
     return dict(zip(prompts, shown.tolist(), strict=True))

@@ -15,11 +15,10 @@ from probe.moesd.draws import MeasuredExperts
 from probe.moesd.model import MoESD
 from probe.moesd.routing import SampledRouting
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.corrected import cells_shown, seen_attributes
-from probe.run.evaluation.looking import look_with
+from probe.run.evaluation.corrected import cells_shown
 from probe.run.files import MOESD
 from probe.run.folder import Run
-from probe.run.images import make_images, training_lexicon
+from probe.run.images import make_images, selector_sees, training_lexicon
 from probe.run.teaching import looked_at_from
 from probe.text.attributes import cells_of
 from probe.text.templates import fill
@@ -54,7 +53,7 @@ class _GivenRoutes(SampledRouting):
     """Correct each image of a plan by the route that is given for it."""
 
     def __init__(self, correction: MoESD, routes: Sequence[str]) -> None:
-        super().__init__(correction, None, guidance_scale=1.0)
+        super().__init__(correction)
         self.source, self._routes = correction, routes
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
@@ -79,10 +78,7 @@ def _measure(run: Run, moesd: MoESD) -> MeasuredExperts:
     label = f"images of each {of.name}"
     pipeline = run.load_pipeline(encoders=moesd.encoders)
     images = make_images(run, pipeline, plan, folder, intervention=method, label=label)
-    classifier = evaluators.load_whole_classifier(run, "selector")
-    attributes = seen_attributes(run, classifier.attributes)
-    files = [folder / file for file in images["file_name"]]
-    seen = pd.concat(look_with(run, "selector", files, classifier.label), ignore_index=True)
+    seen, attributes = selector_sees(run, [folder / file for file in images["file_name"]])
     shown = cells_shown(seen, attributes)
     if evaluators.SUBJECT in seen:
         shown &= (seen[evaluators.SUBJECT].to_numpy() == images["subject"].to_numpy())[:, None]

@@ -23,7 +23,7 @@ def was_taught(run: Run) -> bool:
 
 def looked_at_from(run: Run, kind: str) -> str:
     """Hash what training images that the selector looks at depend on, beside the experts."""
-    selector = evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector"))
+    selector = evaluators.evaluators_line(run, "selector")
     return hash_parts(kind, run.revision, selector, generation_line(run))
 
 

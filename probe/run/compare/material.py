@@ -110,7 +110,7 @@ class Bench:
             settings_line(config.generate, without=("n_images", "batch_size", "routing")),
             f"n={self.n_images}",
             evaluators.seen_by(run),
-            evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
+            evaluators.evaluators_line(run, "selector"),
             f"{config.evaluate.attribute} {config.evaluate.female}",
             *([] if attributes == GENDER.name else [attributes]),
         )

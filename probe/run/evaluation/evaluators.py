@@ -81,8 +81,9 @@ def evaluator_revision(folder: Path) -> str:
     return named_revision(folder) if is_named(folder) else model_revision(folder)
 
 
-def evaluators_line(run: Run, *folders: Path) -> str:
-    """Which weights look at the images, to be hashed with what they say."""
+def evaluators_line(run: Run, *names: str) -> str:
+    """Which weights look at the images as what `evaluator_folder` names, to be hashed with that."""
+    folders = [evaluator_folder(run, name) for name in names]
     return ", ".join(
         run.revision if folder.is_relative_to(run.model_folder) else evaluator_revision(folder)
         for folder in folders
@@ -106,8 +107,7 @@ def faces_line(run: Run) -> str:
 
 def seen_by(run: Run) -> str:
     """Which models look at the images, and at which faces, to be hashed with what they see."""
-    folders = (evaluator_folder(run, name) for name in ("classifier", "clip"))
-    return evaluators_line(run, *folders) + faces_line(run)
+    return evaluators_line(run, "classifier", "clip") + faces_line(run)
 
 
 def load_classifier(run: Run) -> Classifier:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from probe.images.reading import ImageBytes, Images
 from probe.io.executors import equal_parts, refuse_other
 from probe.run.evaluation.evaluators import (
-    evaluator_folder,
     evaluators_line,
     faces_line,
     load_classifier,
@@ -50,4 +49,4 @@ def _open_one(role: str, weights: str, run: Run) -> Callable[[Images], Any]:
 
 def _weights(run: Run, role: str) -> str:
     faces = faces_line(run) if role == "classifier" else ""
-    return evaluators_line(run, evaluator_folder(run, role)) + faces
+    return evaluators_line(run, role) + faces

@@ -149,9 +149,7 @@ class Evaluate(Stage):
 
         config, read = run.config.evaluate, []
         if config.features:
-            read.append(
-                evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "features"))
-            )
+            read.append(evaluators.evaluators_line(run, "features"))
         if config.calibration:
             read += [calibration_line(run), "by split"]
         return hash_parts(
